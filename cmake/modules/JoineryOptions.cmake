@@ -1,0 +1,20 @@
+# Compiler cache, warnings and sanitizers for Joinery's own code.
+
+find_program(JOINERY_CCACHE ccache)
+if(JOINERY_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_C_COMPILER_LAUNCHER ${JOINERY_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${JOINERY_CCACHE})
+endif()
+
+# joinery_target_options(TARGET): what every target of ours is compiled with.
+function(joinery_target_options target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-unused-parameter)
+  if(JOINERY_WARNINGS_AS_ERRORS)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+  if(JOINERY_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=address,undefined
+                           -fno-omit-frame-pointer -fno-sanitize=vptr)
+    target_link_options(${target} PRIVATE -fsanitize=address,undefined)
+  endif()
+endfunction()

@@ -1,0 +1,116 @@
+//===- RelFolds.cpp - Folders and local canonicalisations -----------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Rel/Rel.h"
+#include "mlir/IR/PatternMatch.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::rel;
+
+/// A rekey that maps every column to itself is its input.
+OpFoldResult RekeyOp::fold(FoldAdaptor) {
+  if (getInput().getType() != getType())
+    return {};
+  for (Column column : getType().getColumns())
+    if (sourceKey(column.getName()) != SymExpr::key(column.getName()))
+      return {};
+  return getInput();
+}
+
+namespace {
+/// rekey ∘ rekey is one rekey: the outer map is substituted into the inner one
+/// and simplified by the extents of the result's keys.
+struct ComposeRekeys : OpRewritePattern<RekeyOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(RekeyOp outer,
+                                PatternRewriter &rewriter) const override {
+    auto inner = outer.getInput().getDefiningOp<RekeyOp>();
+    if (!inner)
+      return rewriter.notifyMatchFailure(outer, "the input is not a rekey");
+    if (outer.getOtherwise() || inner.getOtherwise())
+      return rewriter.notifyMatchFailure(outer,
+                                         "defaults would need a new domain");
+    RelType result = outer.getType();
+    auto bounds = [&](StringRef symbol) -> std::optional<SymExpr> {
+      if (symbol.consume_front("#") && result.has(symbol))
+        return result.extentOf(symbol);
+      return std::nullopt;
+    };
+    SmallVector<StringRef> sources;
+    SmallVector<std::string> texts;
+    for (Column column : inner.getInput().getType().getColumns()) {
+      SymExpr composed =
+          inner.sourceKey(column.getName())
+              .substitute([&](StringRef symbol) -> std::optional<SymExpr> {
+                if (!symbol.consume_front("#"))
+                  return std::nullopt;
+                return outer.sourceKey(symbol);
+              })
+              .simplify(bounds);
+      sources.push_back(column.getName());
+      texts.push_back(composed.str());
+    }
+    // A key that cancelled out leaves a relation that is constant along it:
+    // its column would have to leave the type, too, which is not this rule's.
+    for (Column column : result.getColumns())
+      if (llvm::none_of(texts, [&](const std::string &text) {
+            return SymExpr::parse(text)->uses(
+                ("#" + column.name.getValue()).str());
+          }))
+        return rewriter.notifyMatchFailure(outer, "a key cancels out");
+    SmallVector<StringRef> exprs(texts.begin(), texts.end());
+    rewriter.replaceOpWithNewOp<RekeyOp>(
+        outer, result, inner.getInput(), rewriter.getStrArrayAttr(sources),
+        rewriter.getStrArrayAttr(exprs), TypedAttr());
+    return success();
+  }
+};
+
+/// An operand that a join's region does not use and whose columns the other
+/// operands have leaves; an operand that occurs twice is joined once.
+struct DropJoinOperands : OpRewritePattern<JoinOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(JoinOp join,
+                                PatternRewriter &rewriter) const override {
+    Block &block = join.getBody().front();
+    for (unsigned i = 0; i < join.getInputs().size(); ++i) {
+      Value input = join.getInputs()[i];
+      unsigned first =
+          llvm::find(join.getInputs(), input) - join.getInputs().begin();
+      bool unused = block.getArgument(i).use_empty();
+      if (unused) {
+        SmallVector<Value> others(join.getInputs());
+        others.erase(others.begin() + i);
+        if (JoinOp::joinColumns(others).size() !=
+            join.getType().getColumns().size())
+          continue;
+      } else if (first == i) {
+        continue;
+      }
+      rewriter.modifyOpInPlace(join, [&] {
+        if (!unused)
+          block.getArgument(i).replaceAllUsesWith(block.getArgument(first));
+        block.eraseArgument(i);
+        join.getInputsMutable().erase(i);
+      });
+      return success();
+    }
+    return rewriter.notifyMatchFailure(join, "every operand is needed");
+  }
+};
+} // namespace
+
+void RekeyOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                          MLIRContext *context) {
+  patterns.add<ComposeRekeys>(context);
+}
+
+void JoinOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                         MLIRContext *context) {
+  patterns.add<DropJoinOperands>(context);
+}

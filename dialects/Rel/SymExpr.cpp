@@ -1,0 +1,534 @@
+//===- SymExpr.cpp - Integer expressions over symbols and keys ------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Rel/SymExpr.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/MathExtras.h"
+#include <algorithm>
+
+using namespace joinery;
+using llvm::StringRef;
+
+//===----------------------------------------------------------------------===//
+// Construction
+//===----------------------------------------------------------------------===//
+
+SymExpr::SymExpr(int64_t value) {
+  if (value)
+    terms_[{}] = value;
+}
+
+SymExpr SymExpr::symbol(StringRef prefixedName) {
+  SymExpr result;
+  result.terms_[{Atom{Atom::Symbol, prefixedName.str(), nullptr, nullptr}}] = 1;
+  return result;
+}
+SymExpr SymExpr::extent(StringRef name) { return symbol(("?" + name).str()); }
+SymExpr SymExpr::key(StringRef name) { return symbol(("#" + name).str()); }
+
+void SymExpr::add(const Monomial &monomial, int64_t coefficient) {
+  if (!coefficient)
+    return;
+  auto [it, inserted] = terms_.try_emplace(monomial, coefficient);
+  if (inserted)
+    return;
+  it->second += coefficient;
+  if (!it->second)
+    terms_.erase(it);
+}
+
+SymExpr SymExpr::operator+(const SymExpr &other) const {
+  SymExpr result = *this;
+  for (const auto &[monomial, coefficient] : other.terms_)
+    result.add(monomial, coefficient);
+  return result;
+}
+
+SymExpr SymExpr::operator-(const SymExpr &other) const {
+  SymExpr result = *this;
+  for (const auto &[monomial, coefficient] : other.terms_)
+    result.add(monomial, -coefficient);
+  return result;
+}
+
+SymExpr SymExpr::operator*(const SymExpr &other) const {
+  SymExpr result;
+  for (const auto &[a, ca] : terms_)
+    for (const auto &[b, cb] : other.terms_) {
+      Monomial product(a);
+      product.insert(product.end(), b.begin(), b.end());
+      std::sort(product.begin(), product.end());
+      result.add(product, ca * cb);
+    }
+  return result;
+}
+
+SymExpr SymExpr::make(Atom::Kind kind, const SymExpr &a, const SymExpr &b) {
+  static const char *const names[] = {"", " floordiv ", " mod ", "min", "max"};
+  std::string text;
+  if (kind == Atom::Min || kind == Atom::Max) {
+    text = std::string(names[kind]) + "(" + a.str() + ", " + b.str() + ")";
+  } else {
+    auto operand = [](const SymExpr &e) {
+      bool simple = e.asConst() ? *e.asConst() >= 0 : bool(e.asSymbol());
+      return simple ? e.str() : "(" + e.str() + ")";
+    };
+    text = "(" + operand(a) + names[kind] + operand(b) + ")";
+  }
+  SymExpr result;
+  result.terms_[{Atom{kind, text, std::make_shared<SymExpr>(a),
+                      std::make_shared<SymExpr>(b)}}] = 1;
+  return result;
+}
+
+SymExpr SymExpr::floorDiv(const SymExpr &a, const SymExpr &b) {
+  if (b.isConst(1) || a.isConst(0))
+    return a;
+  auto ca = a.asConst(), cb = b.asConst();
+  if (ca && cb && *cb > 0)
+    return llvm::divideFloorSigned(*ca, *cb);
+  if (auto quotient = a.exactDiv(b))
+    return *quotient;
+  // Whole multiples of the divisor leave: (q*b + r) floordiv b = q + r div b.
+  auto [q, r] = a.splitBy(b);
+  if (q != SymExpr(0))
+    return q + floorDiv(r, b);
+  return make(Atom::FloorDiv, a, b);
+}
+
+SymExpr SymExpr::mod(const SymExpr &a, const SymExpr &b) {
+  if (b.isConst(1) || a.isConst(0))
+    return 0;
+  auto ca = a.asConst(), cb = b.asConst();
+  if (ca && cb && *cb > 0)
+    return *ca - llvm::divideFloorSigned(*ca, *cb) * *cb;
+  SymExpr r = a.splitBy(b).second;
+  if (r.isConst(0))
+    return 0;
+  if (r != a)
+    return mod(r, b);
+  return make(Atom::Mod, a, b);
+}
+
+SymExpr SymExpr::min(const SymExpr &a, const SymExpr &b) {
+  if (auto difference = (a - b).asConst())
+    return *difference <= 0 ? a : b;
+  return b < a ? make(Atom::Min, b, a) : make(Atom::Min, a, b);
+}
+
+SymExpr SymExpr::max(const SymExpr &a, const SymExpr &b) {
+  if (auto difference = (a - b).asConst())
+    return *difference >= 0 ? a : b;
+  return b < a ? make(Atom::Max, b, a) : make(Atom::Max, a, b);
+}
+
+//===----------------------------------------------------------------------===//
+// Inspection
+//===----------------------------------------------------------------------===//
+
+bool SymExpr::isConst() const { return asConst().has_value(); }
+
+std::optional<int64_t> SymExpr::asConst() const {
+  if (terms_.empty())
+    return 0;
+  if (terms_.size() == 1 && terms_.begin()->first.empty())
+    return terms_.begin()->second;
+  return std::nullopt;
+}
+
+std::optional<std::string> SymExpr::asSymbol() const {
+  if (terms_.size() != 1 || terms_.begin()->second != 1 ||
+      terms_.begin()->first.size() != 1 ||
+      terms_.begin()->first[0].kind != Atom::Symbol)
+    return std::nullopt;
+  return terms_.begin()->first[0].text;
+}
+
+std::string SymExpr::str() const {
+  if (terms_.empty())
+    return "0";
+  std::string text;
+  // The constant term is the first of the map and printed last.
+  auto print = [&](const Monomial &monomial, int64_t coefficient) {
+    bool negative = coefficient < 0;
+    uint64_t magnitude = negative ? -uint64_t(coefficient) : coefficient;
+    if (text.empty())
+      text += negative ? "-" : "";
+    else
+      text += negative ? " - " : " + ";
+    if (magnitude != 1 || monomial.empty())
+      text += std::to_string(magnitude) + (monomial.empty() ? "" : " * ");
+    for (size_t i = 0; i < monomial.size(); ++i)
+      text += (i ? " * " : "") + monomial[i].text;
+  };
+  for (const auto &[monomial, coefficient] : terms_)
+    if (!monomial.empty())
+      print(monomial, coefficient);
+  if (auto it = terms_.find({}); it != terms_.end())
+    print(it->first, it->second);
+  return text;
+}
+
+void SymExpr::collect(std::set<std::string> &symbols) const {
+  for (const auto &[monomial, coefficient] : terms_)
+    for (const Atom &atom : monomial) {
+      if (atom.kind == Atom::Symbol) {
+        symbols.insert(atom.text);
+        continue;
+      }
+      atom.lhs->collect(symbols);
+      atom.rhs->collect(symbols);
+    }
+}
+
+bool SymExpr::uses(StringRef symbol) const {
+  std::set<std::string> symbols;
+  collect(symbols);
+  return symbols.count(symbol.str());
+}
+
+bool SymExpr::hasKeys() const {
+  std::set<std::string> symbols;
+  collect(symbols);
+  return std::any_of(symbols.begin(), symbols.end(),
+                     [](const std::string &s) { return s[0] == '#'; });
+}
+
+std::optional<int64_t> SymExpr::evaluate(
+    llvm::function_ref<std::optional<int64_t>(StringRef)> values) const {
+  int64_t sum = 0;
+  for (const auto &[monomial, coefficient] : terms_) {
+    int64_t product = coefficient;
+    for (const Atom &atom : monomial) {
+      std::optional<int64_t> factor;
+      if (atom.kind == Atom::Symbol) {
+        factor = values(atom.text);
+      } else {
+        auto a = atom.lhs->evaluate(values), b = atom.rhs->evaluate(values);
+        if (!a || !b)
+          return std::nullopt;
+        if (atom.kind == Atom::Min)
+          factor = std::min(*a, *b);
+        else if (atom.kind == Atom::Max)
+          factor = std::max(*a, *b);
+        else if (*b <= 0)
+          return std::nullopt;
+        else if (atom.kind == Atom::FloorDiv)
+          factor = llvm::divideFloorSigned(*a, *b);
+        else
+          factor = *a - llvm::divideFloorSigned(*a, *b) * *b;
+      }
+      if (!factor || llvm::MulOverflow(product, *factor, product))
+        return std::nullopt;
+    }
+    if (llvm::AddOverflow(sum, product, sum))
+      return std::nullopt;
+  }
+  return sum;
+}
+
+//===----------------------------------------------------------------------===//
+// Division
+//===----------------------------------------------------------------------===//
+
+/// monomial / divisor, if the divisor's atoms are among the monomial's.
+static std::optional<SymExpr::Monomial>
+divideMonomial(const SymExpr::Monomial &monomial,
+               const SymExpr::Monomial &divisor) {
+  SymExpr::Monomial rest = monomial;
+  for (const auto &atom : divisor) {
+    auto it = std::find(rest.begin(), rest.end(), atom);
+    if (it == rest.end())
+      return std::nullopt;
+    rest.erase(it);
+  }
+  return rest;
+}
+
+std::pair<SymExpr, SymExpr> SymExpr::splitBy(const SymExpr &divisor) const {
+  SymExpr q, r;
+  if (divisor.terms_.size() != 1)
+    return exactDiv(divisor) ? std::pair(*exactDiv(divisor), SymExpr(0))
+                             : std::pair(SymExpr(0), *this);
+  const auto &[by, byCoefficient] = *divisor.terms_.begin();
+  for (const auto &[monomial, coefficient] : terms_) {
+    auto rest = divideMonomial(monomial, by);
+    if (!rest) {
+      r.add(monomial, coefficient);
+      continue;
+    }
+    int64_t quotient = llvm::divideFloorSigned(
+        coefficient, byCoefficient > 0 ? byCoefficient : 1);
+    if (byCoefficient < 0)
+      quotient = 0;
+    q.add(*rest, quotient);
+    r.add(monomial, coefficient - quotient * byCoefficient);
+  }
+  return {q, r};
+}
+
+std::optional<SymExpr> SymExpr::exactDiv(const SymExpr &divisor) const {
+  if (divisor.terms_.empty())
+    return std::nullopt;
+  // Long division by the greatest term, in the map's order.
+  SymExpr rest = *this, quotient;
+  const auto &[lead, leadCoefficient] = *divisor.terms_.rbegin();
+  for (int step = 0; step < 64 && !rest.terms_.empty(); ++step) {
+    bool progress = false;
+    for (auto it = rest.terms_.rbegin(); it != rest.terms_.rend(); ++it) {
+      auto factor = divideMonomial(it->first, lead);
+      if (!factor || it->second % leadCoefficient)
+        continue;
+      SymExpr term;
+      term.terms_[*factor] = it->second / leadCoefficient;
+      quotient = quotient + term;
+      rest = rest - term * divisor;
+      progress = true;
+      break;
+    }
+    if (!progress)
+      return std::nullopt;
+  }
+  if (!rest.terms_.empty())
+    return std::nullopt;
+  return quotient;
+}
+
+//===----------------------------------------------------------------------===//
+// Rewriting
+//===----------------------------------------------------------------------===//
+
+SymExpr SymExpr::substitute(
+    llvm::function_ref<std::optional<SymExpr>(StringRef)> map) const {
+  SymExpr result;
+  for (const auto &[monomial, coefficient] : terms_) {
+    SymExpr product(coefficient);
+    for (const Atom &atom : monomial) {
+      SymExpr factor;
+      if (atom.kind == Atom::Symbol) {
+        auto mapped = map(atom.text);
+        factor = mapped ? *mapped : symbol(atom.text);
+      } else {
+        SymExpr a = atom.lhs->substitute(map), b = atom.rhs->substitute(map);
+        factor = atom.kind == Atom::FloorDiv ? floorDiv(a, b)
+                 : atom.kind == Atom::Mod    ? mod(a, b)
+                 : atom.kind == Atom::Min    ? min(a, b)
+                                             : max(a, b);
+      }
+      product = product * factor;
+    }
+    result = result + product;
+  }
+  return result;
+}
+
+bool SymExpr::provablyNonNegative(Bounds bounds) const {
+  // Bounded symbols with a negative coefficient are replaced by their greatest
+  // value, bound - 1; what remains must have no negative term.
+  SymExpr lower = *this;
+  for (int round = 0; round < 8; ++round) {
+    bool negative = false, changed = false;
+    SymExpr next;
+    for (const auto &[monomial, coefficient] : lower.terms_) {
+      SymExpr term(coefficient);
+      if (coefficient >= 0) {
+        for (const Atom &atom : monomial) {
+          // floordiv and min of what may be negative have no known sign.
+          if (atom.kind != Atom::Symbol && atom.kind != Atom::Mod &&
+              !(atom.lhs->provablyNonNegative(bounds) &&
+                atom.rhs->provablyNonNegative(bounds)))
+            return false;
+          SymExpr factor;
+          factor.terms_[{atom}] = 1;
+          term = term * factor;
+        }
+        next = next + term;
+        continue;
+      }
+      bool replaced = false;
+      for (const Atom &atom : monomial) {
+        SymExpr factor;
+        factor.terms_[{atom}] = 1;
+        std::optional<SymExpr> greatest;
+        if (atom.kind == Atom::Symbol) {
+          if (auto bound = bounds(atom.text))
+            greatest = *bound - SymExpr(1);
+        } else if (atom.kind == Atom::Mod) {
+          greatest = *atom.rhs - SymExpr(1);
+        } else if (atom.kind == Atom::Min) {
+          greatest = atom.lhs->isConst() ? *atom.lhs : *atom.rhs;
+        } else if (atom.kind == Atom::FloorDiv &&
+                   atom.rhs->provablyLess(SymExpr(1), bounds) == false) {
+          greatest = atom.lhs->isConst() ? std::nullopt
+                                         : std::optional<SymExpr>(*atom.lhs);
+        }
+        if (greatest && !replaced) {
+          term = term * *greatest;
+          replaced = true;
+        } else {
+          term = term * factor;
+        }
+      }
+      if (!replaced && !monomial.empty())
+        negative = true;
+      if (monomial.empty())
+        next = next + SymExpr(coefficient);
+      else
+        next = next + term;
+      changed |= replaced;
+    }
+    lower = next;
+    auto constant = lower.asConst();
+    if (constant)
+      return *constant >= 0;
+    if (!changed) {
+      if (negative)
+        return false;
+      auto it = lower.terms_.find({});
+      return it == lower.terms_.end() || it->second >= 0;
+    }
+  }
+  return false;
+}
+
+bool SymExpr::provablyLess(const SymExpr &bound, Bounds bounds) const {
+  return (bound - *this - SymExpr(1)).provablyNonNegative(bounds);
+}
+
+SymExpr SymExpr::simplify(Bounds bounds) const {
+  SymExpr result;
+  for (const auto &[monomial, coefficient] : terms_) {
+    SymExpr product(coefficient);
+    for (const Atom &atom : monomial) {
+      if (atom.kind == Atom::Symbol) {
+        product = product * symbol(atom.text);
+        continue;
+      }
+      SymExpr a = atom.lhs->simplify(bounds), b = atom.rhs->simplify(bounds);
+      SymExpr factor;
+      if (atom.kind == Atom::Min || atom.kind == Atom::Max) {
+        bool less = (b - a).provablyNonNegative(bounds);
+        bool greater = (a - b).provablyNonNegative(bounds);
+        bool isMin = atom.kind == Atom::Min;
+        factor = less      ? (isMin ? a : b)
+                 : greater ? (isMin ? b : a)
+                 : isMin   ? min(a, b)
+                           : max(a, b);
+      } else {
+        auto [q, r] = a.splitBy(b);
+        bool digit = r.provablyNonNegative(bounds) && r.provablyLess(b, bounds);
+        if (atom.kind == Atom::FloorDiv)
+          factor = digit ? q : floorDiv(a, b);
+        else
+          factor = digit ? r : mod(a, b);
+        // (e floordiv c) floordiv d = e floordiv (c*d), for c, d > 0.
+      }
+      product = product * factor;
+    }
+    result = result + product;
+  }
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Parsing
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Recursive descent over: sum := product (('+'|'-') product)*,
+/// product := unary (('*'|'floordiv'|'mod') unary)*.
+class Parser {
+public:
+  explicit Parser(StringRef text) : rest(text) {}
+  std::optional<SymExpr> run() {
+    auto result = sum(0);
+    skip();
+    return rest.empty() ? result : std::nullopt;
+  }
+
+private:
+  static constexpr int maxDepth = 64;
+  StringRef rest;
+
+  void skip() { rest = rest.ltrim(); }
+  bool eat(StringRef token) {
+    skip();
+    return rest.consume_front(token);
+  }
+  std::optional<SymExpr> sum(int depth) {
+    auto result = product(depth);
+    while (result) {
+      bool plus = eat("+");
+      if (!plus && !eat("-"))
+        break;
+      auto next = product(depth);
+      if (!next)
+        return std::nullopt;
+      result = plus ? *result + *next : *result - *next;
+    }
+    return result;
+  }
+  std::optional<SymExpr> product(int depth) {
+    auto result = unary(depth);
+    while (result) {
+      int kind = eat("*") ? 0 : eat("floordiv") ? 1 : eat("mod") ? 2 : 3;
+      if (kind == 3)
+        break;
+      auto next = unary(depth);
+      if (!next || (kind && next->isConst(0)))
+        return std::nullopt;
+      result = kind == 0   ? *result * *next
+               : kind == 1 ? SymExpr::floorDiv(*result, *next)
+                           : SymExpr::mod(*result, *next);
+    }
+    return result;
+  }
+  std::optional<SymExpr> unary(int depth) {
+    if (depth > maxDepth)
+      return std::nullopt;
+    if (eat("-")) {
+      auto operand = unary(depth + 1);
+      return operand ? std::optional(-*operand) : std::nullopt;
+    }
+    if (eat("(")) {
+      auto inner = sum(depth + 1);
+      return inner && eat(")") ? inner : std::nullopt;
+    }
+    for (bool isMin : {true, false})
+      if (eat(isMin ? "min(" : "max(")) {
+        auto a = sum(depth + 1);
+        if (!a || !eat(","))
+          return std::nullopt;
+        auto b = sum(depth + 1);
+        if (!b || !eat(")"))
+          return std::nullopt;
+        return isMin ? SymExpr::min(*a, *b) : SymExpr::max(*a, *b);
+      }
+    skip();
+    if (!rest.empty() && (rest[0] == '?' || rest[0] == '#')) {
+      StringRef name = rest.substr(1).take_while([](char c) {
+        return llvm::isAlnum(c) || c == '_' || c == '.' || c == '$';
+      });
+      if (name.empty())
+        return std::nullopt;
+      StringRef symbol = rest.take_front(name.size() + 1);
+      rest = rest.drop_front(symbol.size());
+      return SymExpr::symbol(symbol);
+    }
+    StringRef digits = rest.take_while(llvm::isDigit);
+    int64_t value;
+    if (digits.empty() || digits.getAsInteger(10, value))
+      return std::nullopt;
+    rest = rest.drop_front(digits.size());
+    return SymExpr(value);
+  }
+};
+} // namespace
+
+std::optional<SymExpr> SymExpr::parse(StringRef text) {
+  return Parser(text).run();
+}

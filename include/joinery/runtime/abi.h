@@ -1,0 +1,81 @@
+//===- abi.h - What a generated object and the runtime agree on -*- C -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A generated object holds data and kernels, no control flow of its own: a
+// program (a FlatBuffer, see runtime/Schema/program.fbs) that the runtime
+// executes step by step, and one table of kernels per instruction-set level.
+// Everything in this file is part of the ABI: a change needs a new number.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_RUNTIME_ABI_H
+#define JOINERY_RUNTIME_ABI_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// The ABI that this header describes. A runtime opens objects of this number
+/// and of the one before it.
+#define JN_ABI_VERSION 1u
+/// "JNOB", little-endian: the first field of every object descriptor.
+#define JN_OBJECT_MAGIC 0x424f4e4au
+
+/// The first violated obligation that a kernel met. `check` is an index into
+/// the program's checks, or -1 when there was none.
+typedef struct JnFault {
+  int64_t check;
+  /// The offending value and the flat position (row) that it was met at.
+  int64_t value;
+  int64_t position;
+} JnFault;
+
+/// The arguments of one kernel call: tasks [begin, end) of one step.
+typedef struct JnKernelCall {
+  /// One pointer per operand of the step, in the step's order, each at least
+  /// 64-byte aligned unless it is a model input or output.
+  void *const *buffers;
+  /// The values of the program's symbols (extents, in elements).
+  const int64_t *symbols;
+  int64_t begin;
+  int64_t end;
+  /// This worker's scratch memory: the step's scratch bytes, 64-byte aligned.
+  void *scratch;
+  /// Written at most once per call, for the first violated obligation.
+  JnFault *fault;
+} JnKernelCall;
+
+typedef void (*JnKernel)(const JnKernelCall *call);
+
+/// The kernels of one instruction-set level, indexed by Step.kernel of the
+/// program plan with the same name ("avx2", "avx512", "amx").
+typedef struct JnLevel {
+  const char *name;
+  const JnKernel *kernels;
+  uint64_t kernel_count;
+} JnLevel;
+
+/// What a generated object exports, as `<name>_joinery_object`.
+typedef struct JnObject {
+  uint32_t magic;
+  uint32_t abi;
+  /// sizeof(JnObject) where the object was made.
+  uint64_t size;
+  const char *name;
+  const uint8_t *program;
+  uint64_t program_size;
+  const JnLevel *levels;
+  uint64_t level_count;
+} JnObject;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif // JOINERY_RUNTIME_ABI_H
