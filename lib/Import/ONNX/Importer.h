@@ -16,6 +16,7 @@
 #ifndef JOINERY_LIB_IMPORT_ONNX_IMPORTER_H
 #define JOINERY_LIB_IMPORT_ONNX_IMPORTER_H
 
+#include "Graph.h"
 #include "dialects/Rel/Rel.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/SmallVector.h"
@@ -24,11 +25,11 @@
 
 namespace joinery::onnx_import {
 
-class Node; // a node of the graph with its attributes (Graph.h)
-
 /// One ONNX dimension. Its columns are digits, the slowest first; their extents
 /// multiply to `extent`. Without columns the relation is constant along the
-/// dimension (extent 1, or broadcast by Expand).
+/// dimension (extent 1, or broadcast by Expand). The relation may lack single
+/// digits, too: it is constant along them. Within one import a column name has
+/// one extent, whichever relation it occurs in.
 struct Dim {
   SymExpr extent;
   llvm::SmallVector<std::string, 2> columns;
@@ -48,6 +49,9 @@ struct Tensor {
   std::optional<SymExpr> poly;
   /// A stored tensor (initialiser or Constant): its rel.table.
   mlir::Operation *constant = nullptr;
+  /// A stack of tensors along the last dimension, one per index (the index
+  /// tuples of GatherND). They have the other dimensions of this tensor.
+  std::vector<Tensor> parts;
 
   int64_t rank() const { return dims.size(); }
 };
