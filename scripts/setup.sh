@@ -27,7 +27,8 @@ note() { printf 'setup: %s\n' "$*" >&2; }
 
 missing_packages() {
   local installed
-  installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null |
+  # dpkg-query fails where it knows none of the names; that is an answer too.
+  installed=$({ dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null || true; } |
     sed -n 's/^installed //p')
   printf '%s\n' "${packages[@]}" | grep -vxF -f <(printf '%s\n' "$installed") || true
 }

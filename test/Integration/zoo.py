@@ -1,0 +1,112 @@
+"""Compiles models of test/zoo and compares every case with its expected outputs.
+
+    zoo.py [--work DIR] [NAME...]        all models where no name is given
+
+Each case runs at 1 and 2 threads on each instruction-set level of this machine.
+Required: the error on rows that the mask keeps is within the bar, both thread
+counts give the same bits, and rows that the mask drops are zero.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+
+import harness
+
+BAR = 1e-4
+THREADS = (1, 2)
+
+
+def load_cases(path):
+    """[(inputs, outputs)] of a cases.npz, each a dict of arrays by name."""
+    cases = {}
+    with np.load(path) as archive:
+        for key in archive.files:
+            case, side, name = key.split(".", 2)
+            if side in ("in", "out"):
+                cases.setdefault(int(case[1:]), {"in": {}, "out": {}})[side][name] = archive[key]
+    return [(cases[i]["in"], cases[i]["out"]) for i in sorted(cases)]
+
+
+def compare(report, where, model, inputs, want, got, bar=BAR):
+    """Checks one run's outputs against the expected ones."""
+    mask_name = model["mask_input"]
+    for name, expected in want.items():
+        if not report.check(name in got, *where, name, "is missing from the outputs"):
+            continue
+        actual = got[name]
+        if not report.check(
+            actual.shape == expected.shape and actual.dtype == expected.dtype,
+            *where, name, f"is {actual.dtype}{list(actual.shape)}, want {expected.dtype}{list(expected.shape)}",
+        ):
+            continue
+        axes = mask_name and harness.axes_named(model["inputs"][mask_name], model["outputs"][name])
+        if axes:
+            keep = inputs[mask_name] != 0
+            dropped = harness.rows(actual, axes)[~keep]
+            report.check(not dropped.any(), *where, name, "has rows that the mask drops and that are not zero")
+            actual, expected = harness.rows(actual, axes)[keep], harness.rows(expected, axes)[keep]
+        error = harness.relative_error(actual, expected)
+        report.check(error <= bar, *where, name, f"error {error:.2e} of the range, bar {bar:.0e}")
+
+
+def run_model(report, model, folder, work):
+    prefix = work / model["name"] / "model"
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    code, output = harness.joinery("compile", folder / "model.onnx", "-o", prefix)
+    if not report.check(code == harness.DONE, model["name"], f"compile exits {code}"):
+        print(harness.first_lines(output))
+        return
+    for index, (inputs, want) in enumerate(load_cases(folder / "cases.npz")):
+        given = prefix.parent / f"in{index}.npz"
+        np.savez(given, **inputs)
+        for isa in harness.isa_levels():
+            bits = None
+            for threads in THREADS:
+                where = (model["name"], f"c{index}", isa, f"{threads} threads")
+                result = prefix.parent / "out.npz"
+                result.unlink(missing_ok=True)
+                code, output = harness.joinery(
+                    "run", prefix, "--inputs", given, "--outputs", result, "--threads", threads, isa=isa
+                )
+                if not report.check(code == harness.DONE, *where, f"run exits {code}"):
+                    print(harness.first_lines(output))
+                    continue
+                with np.load(result) as archive:
+                    got = {name: archive[name] for name in archive.files}
+                now = {name: array.tobytes() for name, array in got.items()}
+                if bits is None:
+                    bits = now
+                    compare(report, where, model, inputs, want, got)
+                else:
+                    report.check(bits == now, *where, "bits differ from those at 1 thread")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--zoo", type=pathlib.Path, default=harness.ZOO)
+    parser.add_argument("--work", type=pathlib.Path)
+    arguments = parser.parse_args()
+
+    models = {m["name"]: m for m in json.loads((arguments.zoo / "index.json").read_text())}
+    unknown = [name for name in arguments.names if name not in models]
+    if unknown:
+        parser.error(f"not in the zoo: {' '.join(unknown)}")
+    report = harness.Report("zoo")
+    for level in harness.LEVELS:
+        if level not in harness.isa_levels():
+            report.note(f"{level} skipped: this CPU lacks it")
+    with tempfile.TemporaryDirectory() as scratch:
+        work = arguments.work or pathlib.Path(scratch)
+        for name in arguments.names or models:
+            run_model(report, models[name], arguments.zoo / name, work)
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
