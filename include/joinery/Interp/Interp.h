@@ -56,6 +56,9 @@ interpret(mlir::func::FuncOp function, llvm::ArrayRef<Relation> arguments,
 mlir::FailureOr<Relation> interpretConstant(mlir::Value value,
                                             const InterpOptions &options);
 
+/// True if `value` depends on tables only, not on arguments or symbols.
+bool dependsOnTablesOnly(mlir::Value value);
+
 /// The values of `value`, which depends on tables only, as bytes in the given
 /// physical layout (see RelType; padded lanes are zero), written piece by piece
 /// to `sink` so that memory stays bounded by a few blocks where the value is

@@ -1,0 +1,87 @@
+//===- Numbers.cpp - Rounding and wrapping to element types ---------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Bytecode.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include <cmath>
+#include <limits>
+
+using namespace joinery;
+using namespace joinery::interp;
+using namespace mlir;
+
+/// Rounds to `precision` bits with exponents from `minExponent` on; beyond
+/// `greatest` (after rounding) lies infinity.
+static double roundBits(double x, int precision, int minExponent,
+                        double greatest) {
+  if (x == 0 || !std::isfinite(x))
+    return x;
+  int exponent;
+  std::frexp(x, &exponent);
+  int quantum = std::max(exponent - 1, minExponent) - (precision - 1);
+  double rounded = std::ldexp(std::nearbyint(std::ldexp(x, -quantum)), quantum);
+  if (std::fabs(rounded) > greatest)
+    return std::copysign(std::numeric_limits<double>::infinity(), x);
+  return rounded;
+}
+
+double interp::roundTo(double x, Type type) {
+  if (type.isF64())
+    return x;
+  if (type.isF32())
+    return static_cast<float>(x);
+  if (type.isF16())
+    return roundBits(x, 11, -14, 65504.0);
+  if (type.isBF16())
+    return roundBits(x, 8, -126, 3.3895313892515355e38);
+  return x;
+}
+
+void interp::roundLanes(double *x, int64_t n, Type type) {
+  if (type.isF64())
+    return;
+  if (type.isF32()) {
+    for (int64_t i = 0; i < n; ++i)
+      x[i] = static_cast<float>(x[i]);
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i)
+    x[i] = roundTo(x[i], type);
+}
+
+int64_t interp::wrapTo(int64_t x, Type type) {
+  unsigned bits = type.getIntOrFloatBitWidth();
+  if (bits >= 64)
+    return x;
+  uint64_t low = static_cast<uint64_t>(x) & ((uint64_t(1) << bits) - 1);
+  if (bits == 1 || type.isUnsignedInteger())
+    return low;
+  return static_cast<int64_t>(low << (64 - bits)) >> (64 - bits);
+}
+
+int64_t interp::toInteger(double x, Type type) {
+  if (std::isnan(x))
+    return 0;
+  unsigned bits = type.getIntOrFloatBitWidth();
+  if (bits == 1)
+    return x != 0;
+  bool isUnsigned = type.isUnsignedInteger();
+  double low = isUnsigned ? 0 : -std::ldexp(1.0, bits - 1);
+  double high = std::ldexp(1.0, isUnsigned ? bits : bits - 1);
+  x = std::trunc(x);
+  if (x <= low)
+    return isUnsigned ? 0
+           : bits == 64
+               ? std::numeric_limits<int64_t>::min()
+               : -(int64_t(1) << (bits - 1));
+  if (x < high)
+    return isUnsigned && bits == 64 ? static_cast<int64_t>(uint64_t(x))
+                                    : static_cast<int64_t>(x);
+  if (bits == 64)
+    return isUnsigned ? int64_t(-1) : std::numeric_limits<int64_t>::max();
+  return (int64_t(1) << (isUnsigned ? bits : bits - 1)) - 1;
+}
