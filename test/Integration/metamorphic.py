@@ -1,0 +1,94 @@
+"""Rewrites zoo models by random laws and requires the same results.
+
+    metamorphic.py [--seed S] [--seeds N] [--onnxruntime] [NAME...]
+
+--onnxruntime runs the rewritten models there instead: a test of the laws.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+import tempfile
+import zlib
+
+import numpy as np
+import onnx
+
+import harness
+import rewrites
+import zoo
+
+
+def run_joinery(path, cases, work):
+    """Outputs of each case, or a message."""
+    prefix, given, result = work / "model", work / "in.npz", work / "out.npz"
+    code, output = harness.joinery("compile", path, "-o", prefix)
+    if code != harness.DONE:
+        return f"compile exits {code}\n{harness.first_lines(output)}"
+    results = []
+    for inputs, _ in cases:
+        np.savez(given, **inputs)
+        code, output = harness.joinery("run", prefix, "--inputs", given, "--outputs", result, "--threads", 1)
+        if code != harness.DONE:
+            return f"run exits {code}\n{harness.first_lines(output)}"
+        with np.load(result) as archive:
+            results.append({name: archive[name] for name in archive.files})
+    return results
+
+
+def run_onnxruntime(path, cases, work):
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(4)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs()]
+    return [dict(zip(names, session.run(names, inputs))) for inputs, _ in cases]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--onnxruntime", action="store_true")
+    arguments = parser.parse_args()
+
+    models = {m["name"]: m for m in json.loads((harness.ZOO / "index.json").read_text())}
+    report = harness.Report("metamorphic")
+    with tempfile.TemporaryDirectory() as scratch:
+        work = pathlib.Path(scratch)
+        for name in arguments.names or models:
+            folder = harness.ZOO / name
+            source = onnx.load(folder / "model.onnx")
+            cases = zoo.load_cases(folder / "cases.npz")
+            for seed in range(arguments.seed, arguments.seed + arguments.seeds):
+                model, applied = rewrites.rewrite(source, np.random.default_rng([seed, zlib.crc32(name.encode())]))
+                where = (name, f"seed {seed}", "+".join(applied))
+                path = work / "model.onnx"
+                onnx.save(model, path)
+                try:
+                    results = (run_onnxruntime if arguments.onnxruntime else run_joinery)(path, cases, work)
+                except Exception as problem:
+                    results = str(problem)
+                if not report.check(isinstance(results, list), *where, results if isinstance(results, str) else ""):
+                    continue
+                for index, ((inputs, want), got) in enumerate(zip(cases, results)):
+                    mask = models[name]["mask_input"]
+                    if arguments.onnxruntime and mask:
+                        got = {o: drop(models[name], mask, inputs, o, a) for o, a in got.items()}
+                    zoo.compare(report, (*where, f"c{index}"), models[name], inputs, want, got)
+    return report.finish()
+
+
+def drop(model, mask, inputs, output, array):
+    """Zeroes the rows that the mask drops, which ONNX Runtime computes."""
+    axes = harness.axes_named(model["inputs"][mask], model["outputs"][output])
+    if axes:
+        array = array.copy()
+        harness.rows(array, axes)[inputs[mask] == 0] = 0
+    return array
+
+
+if __name__ == "__main__":
+    sys.exit(main())
