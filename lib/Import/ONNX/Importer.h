@@ -21,7 +21,10 @@
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/SmallVector.h"
 #include <functional>
+#include <map>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace joinery::onnx_import {
 
@@ -127,6 +130,40 @@ public:
   };
   mlir::FailureOr<Aligned> broadcast(llvm::ArrayRef<const Tensor *> operands);
 
+  /// The tensor with other keys: `map` gives, for columns of the tensor, the
+  /// source key as an expression over the keys of the columns in `dims` (which
+  /// become the dimensions). Other columns stay. Every source key must be in
+  /// range. A purely renamed stored tensor stays stored.
+  Tensor remap(const Tensor &tensor, const std::map<std::string, SymExpr> &map,
+               Dims dims);
+  /// Registers a new column with its extent; returns its name.
+  std::string newColumn(llvm::StringRef hint, const SymExpr &extent);
+  /// A dimension of the extent with a fresh column (none if it is 1).
+  Dim newDim(llvm::StringRef hint, const SymExpr &extent);
+
+  //===--- Expressions ----------------------------------------------------===//
+  /// Simplifies by the extents of columns and the obligations so far.
+  SymExpr simplify(const SymExpr &expr);
+  /// Proved for all keys and symbols that pass the border's checks.
+  bool isNonNegative(const SymExpr &expr);
+  bool isLess(const SymExpr &a, const SymExpr &b);
+  /// An integer or bool tensor whose element is `value` at the keys of `dims`.
+  Tensor polynomial(const SymExpr &value, Dims dims, int onnxType);
+  /// A vector (a scalar if `isScalar`) of expressions over symbols.
+  Tensor vector(std::vector<SymExpr> elements, int onnxType,
+                bool isScalar = false);
+
+  //===--- Attributes and small inputs ------------------------------------===//
+  /// `axis` counted from the front; refuses where it is out of range.
+  mlir::FailureOr<int64_t> axisOf(int64_t axis, int64_t rank);
+  /// Input `i` as integers known now; refuses (naming `what`) if it is not.
+  mlir::FailureOr<std::vector<int64_t>> constantInts(unsigned i,
+                                                     llvm::StringRef what);
+  /// The axes of the node: input `i` from opset `inputSince` on, the attribute
+  /// "axes" before; normalised and sorted. Empty if there are none.
+  mlir::FailureOr<std::vector<int64_t>> axes(unsigned i, int64_t inputSince,
+                                             int64_t rank);
+
   //===--- Building -------------------------------------------------------===//
   using Scalar = std::function<mlir::Value(mlir::OpBuilder &, mlir::Location,
                                            mlir::ValueRange)>;
@@ -149,7 +186,13 @@ public:
 
   struct Impl;
   Impl *impl;
+
+  explicit Importer(mlir::MLIRContext *context) : builder(context) {}
 };
+
+/// Evaluates the current node over symbols and keys, if all its inputs allow
+/// it; fails without refusing otherwise.
+mlir::LogicalResult evaluateSymbolically(Importer &importer);
 
 //===----------------------------------------------------------------------===//
 // The registry

@@ -1,0 +1,206 @@
+//===- Importer.cpp - Runs the nodes of a graph ---------------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "ImporterImpl.h"
+#include "joinery/Import/ONNX.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/Verifier.h"
+#include "llvm/ADT/StringExtras.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::onnx_import;
+
+//===----------------------------------------------------------------------===//
+// Diagnostics
+//===----------------------------------------------------------------------===//
+
+LogicalResult Importer::refuse(const Twine &reason) {
+  impl->refused = true;
+  Refusal refusal;
+  refusal.reason = reason.str();
+  if (impl->node) {
+    refusal.node = impl->node->name().str();
+    refusal.op = impl->node->op().str();
+    refusal.domain = impl->node->domain().str();
+    refusal.opset = impl->node->opset();
+    // One node, one line: its first reason.
+    if (!impl->refusals.empty() && impl->refusals.back().node == refusal.node)
+      return failure();
+  }
+  impl->refusals.push_back(std::move(refusal));
+  return failure();
+}
+
+Location Importer::loc() {
+  if (!impl->node)
+    return UnknownLoc::get(impl->context);
+  return NameLoc::get(StringAttr::get(impl->context, impl->node->name()));
+}
+
+//===----------------------------------------------------------------------===//
+// Values of the current node
+//===----------------------------------------------------------------------===//
+
+const Node &Importer::node() { return *impl->node; }
+
+const Tensor *Importer::input(unsigned i) {
+  StringRef name = impl->node->inputName(i);
+  if (name.empty())
+    return nullptr;
+  if (auto it = impl->values.find(name); it != impl->values.end())
+    return &it->second;
+  return impl->stored(*this, name);
+}
+
+void Importer::setOutput(unsigned i, Tensor tensor) {
+  StringRef name = impl->node->outputName(i);
+  if (name.empty())
+    return;
+  normalise(*this, tensor);
+  impl->values[name] = std::move(tensor);
+}
+
+//===----------------------------------------------------------------------===//
+// Nodes
+//===----------------------------------------------------------------------===//
+
+void Importer::Impl::runNode(Importer &importer) {
+  bool known = false;
+  const OpEntry *entry =
+      findOp(node->domain(), node->op(), node->opset(), known);
+  if (!entry) {
+    if (known)
+      (void)importer.refuse("this version of the operator is not supported");
+    else
+      (void)importer.refuse("the operator is not supported");
+    return;
+  }
+  // Touch the inputs: a malformed constant refuses here, once.
+  for (unsigned i = 0; i < node->numInputs(); ++i)
+    if (node->hasInput(i) && !importer.input(i)) {
+      if (!refused)
+        (void)importer.refuse("input '" + node->inputName(i) +
+                              "' is not computed");
+      return;
+    }
+  if (succeeded(evaluateSymbolically(importer)) || refused)
+    return;
+  if (failed(entry->import(importer)) && !refused)
+    (void)importer.refuse("its inputs have a form that is not supported");
+}
+
+void Importer::Impl::runNodes(Importer &importer, ArrayRef<Node> nodes) {
+  for (const Node &next : nodes) {
+    const Node *outer = node;
+    bool outerRefused = refused;
+    node = &next;
+    refused = false;
+    bool skip = llvm::any_of(graph.reads(next), [&](const std::string &name) {
+      return poisoned.contains(name);
+    });
+    if (!skip)
+      runNode(importer);
+    for (unsigned i = 0; i < next.numOutputs(); ++i)
+      if (next.hasOutput(i) && (skip || refused))
+        poisoned.insert(next.outputName(i));
+    node = outer;
+    refused = outerRefused;
+  }
+}
+
+/// The nodes that the kept outputs depend on, in the order of the graph.
+static std::vector<Node> liveNodes(GraphReader &graph,
+                                   ArrayRef<std::string> outputs) {
+  llvm::StringSet<> live;
+  for (const std::string &output : outputs)
+    live.insert(output);
+  std::vector<Node> nodes;
+  for (Node &node : llvm::reverse(graph.nodes)) {
+    bool needed = false;
+    for (unsigned i = 0; i < node.numOutputs(); ++i)
+      needed |= node.hasOutput(i) && live.contains(node.outputName(i));
+    if (!needed)
+      continue;
+    for (const std::string &name : graph.reads(node))
+      live.insert(name);
+    nodes.push_back(std::move(node));
+  }
+  std::reverse(nodes.begin(), nodes.end());
+  return nodes;
+}
+
+//===----------------------------------------------------------------------===//
+// The import
+//===----------------------------------------------------------------------===//
+
+static void emitRefusals(Importer &importer) {
+  MLIRContext *context = importer.impl->context;
+  for (const Refusal &refusal : importer.impl->refusals) {
+    if (refusal.node.empty()) {
+      emitError(UnknownLoc::get(context)) << refusal.reason;
+      continue;
+    }
+    auto diag = emitError(NameLoc::get(StringAttr::get(context, refusal.node)));
+    diag << "node '" << refusal.node << "' (";
+    if (!refusal.domain.empty())
+      diag << refusal.domain << "::";
+    diag << refusal.op << ", opset " << refusal.opset
+         << "): " << refusal.reason;
+  }
+}
+
+OwningOpRef<ModuleOp> joinery::importONNX(MLIRContext *context,
+                                          const std::string &path,
+                                          const ImportOptions &options) {
+  context->loadDialect<rel::RelDialect, func::FuncDialect, arith::ArithDialect,
+                       math::MathDialect>();
+  Location fileLoc = FileLineColLoc::get(context, path, 0, 0);
+  std::string error;
+  auto file = ModelFile::open(path, error);
+  if (!file) {
+    emitError(fileLoc) << error;
+    return nullptr;
+  }
+  GraphReader graph(*file);
+  if (!graph.read(error)) {
+    emitError(fileLoc) << "'" << path << "' is malformed: " << error;
+    return nullptr;
+  }
+  std::vector<std::string> outputs = options.outputs;
+  if (outputs.empty())
+    outputs = graph.outputs;
+  for (const std::string &output : outputs)
+    if (!llvm::is_contained(graph.outputs, output)) {
+      auto diag = emitError(fileLoc) << "the model has no output '" << output
+                                     << "'";
+      diag.attachNote() << "its outputs are: "
+                        << llvm::join(graph.outputs, ", ");
+      return nullptr;
+    }
+
+  OwningOpRef<ModuleOp> module = ModuleOp::create(fileLoc);
+  Importer importer(context);
+  Importer::Impl impl(context, *file, graph, *module);
+  importer.impl = &impl;
+  std::vector<Node> nodes = liveNodes(graph, outputs);
+  if (succeeded(createArguments(importer))) {
+    impl.runNodes(importer, nodes);
+    if (impl.refusals.empty())
+      (void)createResults(importer, outputs);
+  }
+  if (!impl.refusals.empty()) {
+    emitRefusals(importer);
+    return nullptr;
+  }
+  eraseDead(importer);
+  if (failed(verify(*module)))
+    return nullptr;
+  return module;
+}

@@ -1,0 +1,98 @@
+//===- ImporterImpl.h - The state of one import --------------- -*- C++ -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_LIB_IMPORT_ONNX_IMPORTERIMPL_H
+#define JOINERY_LIB_IMPORT_ONNX_IMPORTERIMPL_H
+
+#include "GraphReader.h"
+#include "Importer.h"
+#include "ModelFile.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
+
+namespace joinery::onnx_import {
+
+struct Importer::Impl {
+  mlir::MLIRContext *context;
+  ModelFile &file;
+  GraphReader &graph;
+  mlir::ModuleOp module;
+  mlir::func::FuncOp function;
+
+  Impl(mlir::MLIRContext *context, ModelFile &file, GraphReader &graph,
+       mlir::ModuleOp module)
+      : context(context), file(file), graph(graph), module(module) {}
+
+  const Node *node = nullptr;
+  bool refused = false; // the current node
+  std::vector<Refusal> refusals;
+  llvm::StringMap<Tensor> values;
+  llvm::StringSet<> poisoned; // outputs of refused nodes
+
+  /// The extent of every column; keys range from 0 to it.
+  std::map<std::string, SymExpr> columns;
+  std::map<std::string, std::string> symbolHints; // extent text -> column hint
+  /// Integer relations that occur in polynomials, by symbol ("#$0").
+  struct Opaque {
+    mlir::Value relation;
+    std::optional<SymExpr> bound; // 0 <= value < bound, if known
+  };
+  std::map<std::string, Opaque> opaque;
+  /// Relations of polynomials and scans of tables, by their text.
+  std::map<std::string, mlir::Value> cache;
+  llvm::StringSet<> tableNames;
+
+  struct Check {
+    std::string kind;
+    SymExpr lhs, rhs;
+    std::string message;
+  };
+  std::vector<Check> checks;
+  std::map<std::string, SymExpr> upperBounds; // of symbols, exclusive
+  std::map<std::string, SymExpr> equalities;  // symbol -> what it equals
+
+  std::optional<SymExpr> bound(llvm::StringRef symbol) const;
+  void addCheck(llvm::StringRef kind, const SymExpr &lhs, const SymExpr &rhs,
+                const llvm::Twine &why);
+  /// `relation` read at other keys; see Importer::remap.
+  mlir::Value remapValue(Importer &importer, mlir::Value relation,
+                         const std::map<std::string, SymExpr> &map);
+  /// The same for a polynomial and the relations that occur in it.
+  SymExpr remapPoly(Importer &importer, const SymExpr &poly,
+                    const std::map<std::string, SymExpr> &map);
+  /// A symbol for the values of an integer relation in polynomials.
+  SymExpr opaqueSymbol(mlir::Value relation, std::optional<SymExpr> bound);
+  /// The columns that the value depends on.
+  void keysOf(const SymExpr &poly, std::set<std::string> &names) const;
+
+  /// The tensor of an initialiser or Constant; refuses if it is malformed.
+  const Tensor *stored(Importer &importer, llvm::StringRef name);
+  void runNodes(Importer &importer, llvm::ArrayRef<Node> nodes);
+  void runNode(Importer &importer);
+};
+
+/// Drops what a tensor does not need: columns it does not depend on; adds the
+/// elements of a one-element polynomial and the reverse.
+void normalise(Importer &importer, Tensor &tensor);
+
+/// Creates @main with the inputs as arguments, and returns from it.
+mlir::LogicalResult createArguments(Importer &importer);
+mlir::LogicalResult createResults(Importer &importer,
+                                  llvm::ArrayRef<std::string> outputs);
+/// Erases operations and tables that no result needs.
+void eraseDead(Importer &importer);
+
+/// The registry's row for an operator, or null; `known` tells whether there is
+/// one for another opset.
+const OpEntry *findOp(llvm::StringRef domain, llvm::StringRef name,
+                      int64_t opset, bool &known);
+
+} // namespace joinery::onnx_import
+
+#endif // JOINERY_LIB_IMPORT_ONNX_IMPORTERIMPL_H

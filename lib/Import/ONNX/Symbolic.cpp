@@ -1,0 +1,16 @@
+//===- Symbolic.cpp - Evaluates shape arithmetic over symbols -------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "ImporterImpl.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::onnx_import;
+
+LogicalResult joinery::onnx_import::evaluateSymbolically(Importer &importer) {
+  return failure();
+}
