@@ -1,0 +1,60 @@
+//===- Conversion.h - From plans to loops -----------------------*- C++ -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_CONVERSION_CONVERSION_H
+#define JOINERY_CONVERSION_CONVERSION_H
+
+#include "dialects/Rel/SymExpr.h"
+#include "joinery/CodeGen/Isa.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+#include "mlir/Support/LLVM.h"
+#include <map>
+#include <string>
+#include <vector>
+
+namespace joinery {
+
+/// Turns the planned function into kernels and their runs: every
+/// rel.materialize becomes a pipe.run, but those of tables. Kernels that are
+/// equal up to the names of columns are one.
+mlir::LogicalResult fusePipelines(mlir::ModuleOp module);
+
+/// A kernel as the program sees it; expressions are over symbols (`?name`).
+struct LoweredKernel {
+  std::string function; // its name in the lowered module
+  SymExpr tasks, scratch, flops, bytes;
+};
+
+/// An obligation that kernels check while they run.
+struct KernelCheck {
+  std::string message;
+  SymExpr limit; // indices must lie in [-limit, limit)
+};
+
+/// The kernels of one instruction-set level, in the order of pipe.kernel ops.
+struct LoweredLevel {
+  const Isa *isa;
+  std::vector<LoweredKernel> kernels;
+};
+
+struct LoweredModule {
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  std::vector<std::string> symbols;
+  std::vector<KernelCheck> checks;
+  std::vector<LoweredLevel> levels;
+};
+
+/// Lowers every pipe.kernel of `module` for every level in `isas` into functions
+/// of a new module. Check numbers begin at `firstCheck`. Errors are emitted.
+mlir::FailureOr<LoweredModule> lowerKernels(mlir::ModuleOp module,
+                                            llvm::ArrayRef<const Isa *> isas,
+                                            int64_t firstCheck);
+
+} // namespace joinery
+
+#endif // JOINERY_CONVERSION_CONVERSION_H

@@ -1,0 +1,197 @@
+//===- ContractionKernel.cpp - Join + aggregate as one loop nest ----------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// for each block of rows (the tasks, in units of the register block)
+//   for each slice of k, for each panel of n: micro-kernel into scratch
+//   for each row of the block: the epilogue, which reads the scratch
+// An epilogue that looks at one column at a time runs after each panel instead,
+// while the panel's results are in the level-1 cache.
+//
+//===----------------------------------------------------------------------===//
+
+#include "joinery/CodeGen/MicroKernel.h"
+#include "lib/Conversion/PipeToLoops/Kernels.h"
+#include "lib/Plan/Contraction.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::lowering;
+using namespace joinery::rel;
+
+/// True if an aggregate lies between the root and the contraction, so that the
+/// epilogue needs whole rows.
+static bool needsWholeRows(Value value, Operation *contraction) {
+  Operation *op = value.getDefiningOp();
+  if (!op || op == contraction)
+    return false;
+  if (isa<AggregateOp>(op))
+    return true;
+  return llvm::any_of(op->getOperands(), [&](Value operand) {
+    return needsWholeRows(operand, contraction);
+  });
+}
+
+static bool hasPanels(Value value) {
+  Value base = plan::viewOf(value).base;
+  auto type = cast<RelType>(base.getType());
+  return isa<BlockArgument>(base) && type.getLayout().size() >= 2 &&
+         cast<StringAttr>(type.getLayout()[0]).getValue().contains('/');
+}
+
+static int64_t designValue(pipe::KernelOp kernel, StringRef name) {
+  auto design = kernel.getDesign();
+  auto attr = design ? design->getAs<IntegerAttr>(name) : IntegerAttr();
+  return attr ? attr.getInt() : 0;
+}
+
+FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
+  std::optional<plan::Contraction> match;
+  for (Operation &op : e.kernel.getBody().front())
+    if (auto found = plan::matchContraction(&op)) {
+      if (hasPanels(found->left)) {
+        std::swap(found->left, found->right);
+        std::swap(found->leftFree, found->rightFree);
+      }
+      if (hasPanels(found->right))
+        match = found;
+    }
+  if (!match)
+    return e.kernel.emitError("there is no contraction with panels");
+  plan::View left = plan::viewOf(match->left), right = plan::viewOf(match->right);
+  auto leftStored = cast<RelType>(left.base.getType());
+  auto panels = cast<RelType>(right.base.getType());
+  if (!isa<BlockArgument>(left.base))
+    return e.kernel.emitError("the rows are not stored");
+  auto leftOffset = plan::viewOffset(left, leftStored);
+  SmallVector<Column> rows = match->leftFree, ks = match->k,
+                      ns = match->rightFree;
+  if (!leftOffset)
+    return e.kernel.emitError("the rows have a blocked layout");
+  auto rowStride = plan::chain(*leftOffset, rows);
+  auto kStride = plan::chain(*leftOffset, ks);
+  if (!rowStride || !kStride || !kStride->isConst(1))
+    return e.kernel.emitError("the rows are not laid out for a contraction");
+  SymExpr start = leftOffset->substitute(
+      [](StringRef symbol) -> std::optional<SymExpr> {
+        return symbol.starts_with("#") ? std::optional<SymExpr>(0)
+                                       : std::nullopt;
+      });
+
+  // The panel's one column j, in terms of the result's columns n.
+  StringRef first = cast<StringAttr>(panels.getLayout()[0]).getValue();
+  auto [jName, widthText] = first.split('/');
+  int64_t width = 48;
+  widthText.getAsInteger(10, width);
+  int64_t n = *panels.extentOf(jName).asConst();
+  auto nStride = plan::chain(right.keys.at(jName.str()), ns);
+  if (!ns.empty() && (!nStride || !nStride->isConst(1)))
+    return e.kernel.emitError("the panels do not follow the result's columns");
+  SymExpr rowCount(1), kCount(1);
+  for (Column column : rows)
+    rowCount = rowCount * column.getExtent();
+  for (Column column : ks)
+    kCount = kCount * column.getExtent();
+  int64_t k = *kCount.asConst();
+
+  int64_t panelCount = llvm::divideCeil(n, width);
+  int64_t rowBlock = designValue(e.kernel, "rows");
+  int64_t slice = designValue(e.kernel, "slice");
+  if (rowBlock <= 0 || slice <= 0)
+    return e.kernel.emitError("the plan gives no block of rows or slice of k");
+  int64_t unit = e.target.mr;
+  rowBlock = llvm::alignTo(rowBlock, unit);
+  Value root = rootOf(e);
+  bool sliced = slice < k;
+  bool whole = sliced || needsWholeRows(root, match->aggregate);
+  int64_t ldc = whole ? panelCount * width : width;
+
+  SymExpr tasks = SymExpr::floorDiv(rowCount + SymExpr(unit - 1), unit);
+  SymExpr scratchAt = e.allocateScratch(rowBlock * ldc * 4);
+  Type f32 = e.b.getF32Type();
+  Value tile = e.offset(e.scratch, e.value(scratchAt), e.b.getI8Type());
+  Value a = e.offset(e.bufferOf(cast<BlockArgument>(left.base)),
+                     e.value(start), f32);
+  Value w = e.bufferOf(cast<BlockArgument>(right.base));
+  Value lda = e.value(rowStride->isConst(0) ? SymExpr(k) : *rowStride);
+  auto gemm = getOrCreateGemm(
+      cast<ModuleOp>(e.function->getParentOp()), e.target, width);
+
+  // The epilogue over rows [row0, row0 + count) and lanes [from, to).
+  auto epilogue = [&](Value row0, Value count, Value from, Value to,
+                      bool full) {
+    e.loop(e.index(0), count, e.index(1), {},
+           [&](Value r, ValueRange) -> SmallVector<Value> {
+             Keys keys;
+             e.splitRow(e.atom(e.add(row0, r), rowCount), rows, keys);
+             SymExpr local = e.atom(e.mul(r, e.index(ldc)), std::nullopt);
+             SymExpr shift = whole ? SymExpr(0) : e.atom(from, SymExpr(n));
+             e.overrides[match->aggregate.getResult().getAsOpaquePointer()] =
+                 [&, local, shift](const Keys &at) {
+                   SymExpr lane;
+                   for (Column column : ns)
+                     lane = lane * column.getExtent() +
+                            at.at(column.getName().str());
+                   return e.load(tile, joinDigits(local + lane - shift), f32);
+                 };
+             emitLanes(e, root, keys, ns, from, to, full);
+             e.overrides.clear();
+             return {};
+           });
+  };
+
+  Value rowsTotal = e.value(rowCount);
+  Value first0 = e.mul(e.begin, e.index(unit));
+  Value last = e.min(e.mul(e.end, e.index(unit)), rowsTotal);
+  bool tail = n % e.target.lanes != 0;
+  e.loop(first0, last, e.index(rowBlock), {},
+         [&](Value row0, ValueRange) -> SmallVector<Value> {
+    Value count = e.min(e.sub(last, row0), e.index(rowBlock));
+    Value rowsAt = e.offset(a, e.mul(row0, lda), f32);
+    for (int64_t k0 = 0; k0 < k; k0 += slice) {
+      int64_t depth = std::min(slice, k - k0);
+      Value accumulate = arith::ConstantOp::create(
+          e.b, e.loc, e.b.getBoolAttr(k0 > 0));
+      Value slicedRows = e.offset(rowsAt, e.index(k0), f32);
+      e.loop(e.index(0), e.index(panelCount), e.index(1), {},
+             [&](Value p, ValueRange) -> SmallVector<Value> {
+        Value at = e.add(e.mul(p, e.index(k * width)), e.index(k0 * width));
+        Value panel = e.offset(w, at, f32);
+        // The last panel of the last slice has no next one to prefetch; any
+        // valid address will do, so it takes its own.
+        Value next = e.offset(
+            w,
+            e.add(e.mul(e.min(e.add(p, e.index(1)), e.index(panelCount - 1)),
+                        e.index(k * width)),
+                  e.index(k0 * width)),
+            f32);
+        Value c = whole ? e.offset(tile, e.mul(p, e.index(width)), f32) : tile;
+        func::CallOp::create(e.b, e.loc, gemm,
+                             ValueRange{slicedRows, lda, panel, e.index(width),
+                                        c, e.index(ldc), count, e.index(depth),
+                                        accumulate, next});
+        if (!whole) {
+          Value from = e.mul(p, e.index(width));
+          Value to = e.min(e.add(from, e.index(width)), e.index(n));
+          epilogue(row0, count, from, to, !tail);
+        }
+        return {};
+      });
+    }
+    if (whole)
+      epilogue(row0, count, e.index(0), e.index(n), !tail);
+    return {};
+  });
+
+  KernelCost cost;
+  cost.tasks = tasks;
+  cost.scratch = e.scratchBytes;
+  cost.flops = rowCount * SymExpr(2 * k * n);
+  cost.bytes = SymExpr(4 * k * n) + rowCount * SymExpr(4 * (k + n));
+  return cost;
+}

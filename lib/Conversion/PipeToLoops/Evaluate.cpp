@@ -1,0 +1,498 @@
+//===- Evaluate.cpp - The value of a relation at given keys ---------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelEmitter.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::lowering;
+using namespace joinery::rel;
+
+static RelType typeOf(Value relation) {
+  return cast<RelType>(relation.getType());
+}
+
+std::string KernelEmitter::cacheKey(Value relation, const Keys &keys) {
+  std::string text =
+      std::to_string(reinterpret_cast<uintptr_t>(relation.getAsOpaquePointer()));
+  for (Column column : typeOf(relation).getColumns())
+    text += "|" + keys.at(column.getName().str()).str();
+  return text;
+}
+
+Value KernelEmitter::evaluate(Value relation, const Keys &keys) {
+  std::string key = cacheKey(relation, keys);
+  for (auto scope = scopes.rbegin(); scope != scopes.rend(); ++scope)
+    if (auto it = scope->find(key); it != scope->end())
+      return it->second;
+  Value result = evaluateUncached(relation, keys);
+  scopes.back()[key] = result;
+  return result;
+}
+
+Value KernelEmitter::evaluateUncached(Value relation, const Keys &keys) {
+  if (auto it = overrides.find(relation.getAsOpaquePointer());
+      it != overrides.end())
+    return it->second(keys);
+  if (auto argument = dyn_cast<BlockArgument>(relation)) {
+    RelType type = typeOf(argument);
+    return load(bufferOf(argument), storageOffset(type, keys),
+                type.getElementType());
+  }
+  Operation *op = relation.getDefiningOp();
+  if (auto range = dyn_cast<RangeOp>(op))
+    return value(keys.at(range.getType().getColumns()[0].getName().str()));
+  if (auto join = dyn_cast<JoinOp>(op))
+    return evaluateJoin(join, keys);
+  if (auto rekey = dyn_cast<RekeyOp>(op))
+    return evaluateRekey(rekey, keys);
+  if (auto lookup = dyn_cast<LookupOp>(op))
+    return evaluateLookup(lookup, keys);
+  if (auto aggregate = dyn_cast<AggregateOp>(op))
+    return aggregate.getMonoid() == Monoid::SoftmaxSum
+               ? evaluateSoftmaxSum(aggregate, keys)
+               : evaluateAggregate(aggregate, keys);
+  if (auto select = dyn_cast<SelectOp>(op)) {
+    Value where = evaluate(select.getWhere(), keys);
+    Value inside = evaluate(select.getInput(), keys);
+    Value outside = arith::ConstantOp::create(b, loc, select.getOtherwise());
+    if (isa<VectorType>(where.getType()) || isa<VectorType>(inside.getType())) {
+      where = broadcast(where);
+      inside = broadcast(inside);
+      outside = broadcast(outside);
+    }
+    return arith::SelectOp::create(b, loc, where, inside, outside);
+  }
+  return evaluateUnion(cast<UnionOp>(op), keys);
+}
+
+//===----------------------------------------------------------------------===//
+// join, rekey
+//===----------------------------------------------------------------------===//
+
+Value KernelEmitter::evaluateJoin(JoinOp op, const Keys &keys) {
+  Block &body = op.getBody().front();
+  llvm::DenseMap<Value, Value> mapped;
+  for (auto [argument, input] :
+       llvm::zip(body.getArguments(), op.getInputs()))
+    mapped[argument] = evaluate(input, keys);
+  for (Operation &scalar : body.without_terminator()) {
+    SmallVector<Value> operands;
+    bool vector = false;
+    for (Value operand : scalar.getOperands()) {
+      operands.push_back(mapped.lookup(operand));
+      vector |= isa<VectorType>(operands.back().getType());
+    }
+    SmallVector<Type> types(scalar.getResultTypes());
+    if (vector) {
+      for (Value &operand : operands)
+        operand = broadcast(operand);
+      for (Type &type : types)
+        type = vectorOf(type);
+    }
+    OperationState state(loc, scalar.getName(), operands, types,
+                         scalar.getAttrs());
+    state.propertiesAttr = scalar.getPropertiesAsAttribute();
+    Operation *clone = b.create(state);
+    // A product and the sum that takes it may be one instruction.
+    if (auto fast = dyn_cast<arith::ArithFastMathInterface>(clone))
+      if (isa<arith::AddFOp, arith::SubFOp, arith::MulFOp>(clone))
+        clone->setAttr(fast.getFastMathAttrName(),
+                       arith::FastMathFlagsAttr::get(
+                           b.getContext(), arith::FastMathFlags::contract));
+    for (auto [from, to] :
+         llvm::zip(scalar.getResults(), clone->getResults()))
+      mapped[from] = to;
+  }
+  return mapped.lookup(cast<rel::YieldOp>(body.getTerminator()).getValue());
+}
+
+Keys KernelEmitter::rekeyed(RekeyOp op, const Keys &keys) {
+  auto bounds = [&](StringRef symbol) { return bound(symbol); };
+  Keys source;
+  for (Column column : op.getInput().getType().getColumns())
+    source[column.getName().str()] = joinDigits(
+        op.sourceKey(column.getName())
+            .substitute([&](StringRef symbol) -> std::optional<SymExpr> {
+              if (!symbol.consume_front("#"))
+                return std::nullopt;
+              return keys.at(symbol.str());
+            })
+            .simplify(bounds));
+  return source;
+}
+
+Value KernelEmitter::inRange(const SymExpr &key, const SymExpr &extent) {
+  auto bounds = [&](StringRef symbol) { return bound(symbol); };
+  bool low = key.provablyNonNegative(bounds);
+  bool high = key.provablyLess(extent, bounds);
+  if (low && high)
+    return nullptr;
+  Value k = value(key), e = value(extent);
+  if (isa<VectorType>(k.getType()))
+    e = broadcast(e);
+  // Negative keys are great unsigned ones.
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, k, e);
+}
+
+Value KernelEmitter::guarded(Value condition, Value otherwise,
+                             function_ref<Value()> body) {
+  if (isa<VectorType>(condition.getType())) {
+    Value saved = mask;
+    mask = mask ? Value(arith::AndIOp::create(b, loc, mask, condition))
+                : condition;
+    Value inside;
+    {
+      Scope scope(*this);
+      atomScopes.emplace_back();
+      inside = broadcast(body());
+      atomScopes.pop_back();
+    }
+    mask = saved;
+    return arith::SelectOp::create(b, loc, condition, inside,
+                                   broadcast(otherwise));
+  }
+  // The type is known only after the body is built: build it aside.
+  Block aside;
+  OpBuilder::InsertPoint here = b.saveInsertionPoint();
+  b.setInsertionPointToStart(&aside);
+  Value inside;
+  {
+    Scope scope(*this);
+    atomScopes.emplace_back();
+    inside = body();
+    atomScopes.pop_back();
+  }
+  b.restoreInsertionPoint(here);
+  bool vector = isa<VectorType>(inside.getType());
+  if (vector)
+    otherwise = broadcast(otherwise);
+  auto branches = scf::IfOp::create(b, loc, TypeRange{inside.getType()},
+                                    condition, /*withElseRegion=*/true);
+  Block *taken = &branches.getThenRegion().front();
+  taken->getOperations().splice(taken->begin(), aside.getOperations());
+  b.setInsertionPointToEnd(taken);
+  scf::YieldOp::create(b, loc, inside);
+  b.setInsertionPointToEnd(&branches.getElseRegion().front());
+  scf::YieldOp::create(b, loc, otherwise);
+  b.setInsertionPointAfter(branches);
+  return branches.getResult(0);
+}
+
+Value KernelEmitter::evaluateRekey(RekeyOp op, const Keys &keys) {
+  Keys source = rekeyed(op, keys);
+  Value condition;
+  if (op.getOtherwise())
+    for (Column column : op.getInput().getType().getColumns()) {
+      Value within =
+          inRange(source.at(column.getName().str()), column.getExtent());
+      if (!within)
+        continue;
+      if (condition) {
+        if (isa<VectorType>(condition.getType()) ||
+            isa<VectorType>(within.getType())) {
+          condition = broadcast(condition);
+          within = broadcast(within);
+        }
+        condition = arith::AndIOp::create(b, loc, condition, within);
+      } else {
+        condition = within;
+      }
+    }
+  if (!condition)
+    return evaluate(op.getInput(), source);
+  Value otherwise = arith::ConstantOp::create(b, loc, *op.getOtherwise());
+  return guarded(condition, otherwise,
+                 [&] { return evaluate(op.getInput(), source); });
+}
+
+//===----------------------------------------------------------------------===//
+// lookup
+//===----------------------------------------------------------------------===//
+
+void KernelEmitter::reportFault(int64_t check, Value bad, Value index) {
+  if (isa<VectorType>(bad.getType())) {
+    // The first bad lane speaks for all.
+    if (mask)
+      bad = arith::AndIOp::create(b, loc, bad, mask);
+    Type bits = b.getIntegerType(target.lanes);
+    Value packed = LLVM::BitcastOp::create(b, loc, bits, bad);
+    Value lane = LLVM::CountTrailingZerosOp::create(b, loc, bits, packed, true);
+    lane = arith::ExtUIOp::create(b, loc, b.getI64Type(), lane);
+    lane = arith::RemUIOp::create(b, loc, lane, this->index(target.lanes));
+    index = LLVM::ExtractElementOp::create(b, loc, index, lane);
+    bad = arith::CmpIOp::create(
+        b, loc, arith::CmpIPredicate::ne, packed,
+        arith::ConstantOp::create(b, loc, b.getIntegerAttr(bits, 0)));
+  }
+  auto branch = scf::IfOp::create(b, loc, bad, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(&branch.getThenRegion().front());
+  auto field = [&](int32_t number) -> Value {
+    return LLVM::GEPOp::create(b, loc, faultPointer.getType(), b.getI64Type(),
+                               faultPointer, ArrayRef<LLVM::GEPArg>{number});
+  };
+  // Only the first fault of a call is kept.
+  Value present = LLVM::LoadOp::create(b, loc, b.getI64Type(), field(0));
+  Value first = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
+                                      present, this->index(0));
+  auto keep = scf::IfOp::create(b, loc, first, /*withElseRegion=*/false);
+  b.setInsertionPointToStart(&keep.getThenRegion().front());
+  LLVM::StoreOp::create(b, loc, this->index(check), field(0));
+  LLVM::StoreOp::create(b, loc, index, field(1));
+  LLVM::StoreOp::create(b, loc, begin, field(2));
+}
+
+SymExpr KernelEmitter::lookupKey(LookupOp op, StringRef name, Value index,
+                                 const Keys &keys) {
+  std::string cached = name.str() + "@" + cacheKey(index, keys) + "@" +
+                       std::to_string(uintptr_t(op.getOperation()));
+  for (auto scope = atomScopes.rbegin(); scope != atomScopes.rend(); ++scope)
+    if (auto it = scope->find(cached); it != scope->end())
+      return it->second;
+  SymExpr extent = op.getSource().getType().extentOf(name);
+  Value key = evaluate(index, keys);
+  bool vector = isa<VectorType>(key.getType());
+  auto widen = [&](Value v) { return vector ? broadcast(v) : v; };
+  if (getElementTypeOrSelf(key.getType()).getIntOrFloatBitWidth() < 64)
+    key = arith::ExtSIOp::create(
+        b, loc, vector ? Type(vectorOf(b.getI64Type())) : b.getI64Type(), key);
+  Value zero = widen(this->index(0)), count = widen(value(extent));
+  // A negative index counts from the end.
+  Value negative =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, key, zero);
+  Value wrapped = arith::SelectOp::create(
+      b, loc, negative, arith::AddIOp::create(b, loc, key, count), key);
+  if (!op.getProved()) {
+    Value bad =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::uge, wrapped, count);
+    reportFault(checkNumber(op), bad, key);
+    wrapped = arith::SelectOp::create(b, loc, bad, zero, wrapped);
+  }
+  SymExpr result = atom(wrapped, extent);
+  atomScopes.back()[cached] = result;
+  return result;
+}
+
+Value KernelEmitter::evaluateLookup(LookupOp op, const Keys &keys) {
+  // The table's other columns keep their keys; a looked-up column may have the
+  // name of an index column, whose key it must not take.
+  Keys source = keys;
+  for (auto [name, index] : llvm::zip(
+           op.getKeys().getAsValueRange<StringAttr>(), op.getIndices()))
+    source[name.str()] = lookupKey(op, name, index, keys);
+  return evaluate(op.getSource(), source);
+}
+
+//===----------------------------------------------------------------------===//
+// union
+//===----------------------------------------------------------------------===//
+
+Value KernelEmitter::evaluateUnion(UnionOp op, const Keys &keys) {
+  auto bounds = [&](StringRef symbol) { return bound(symbol); };
+  std::string column = op.getColumn().str();
+  SymExpr key = keys.at(column), start;
+  Value result;
+  SmallVector<std::tuple<Value, SymExpr, SymExpr>> parts;
+  for (auto [input, size] : llvm::zip(
+           op.getInputs(), op.getSizes().getAsValueRange<StringAttr>())) {
+    SymExpr extent = *SymExpr::parse(size);
+    parts.push_back({input, start, extent});
+    start = start + extent;
+  }
+  for (auto &[input, first, extent] : llvm::reverse(parts)) {
+    Keys inner = keys;
+    SymExpr shifted = (key - first).simplify(bounds);
+    inner[column] = shifted;
+    Value part = input;
+    auto read = [&] { return evaluate(part, inner); };
+    Value within = inRange(shifted, extent);
+    if (!result)
+      result = arith::ConstantOp::create(
+          b, loc, b.getZeroAttr(op.getType().getElementType()));
+    result = within ? guarded(within, result, read) : read();
+  }
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// aggregate
+//===----------------------------------------------------------------------===//
+
+Value KernelEmitter::evaluateAggregate(AggregateOp op, const Keys &keys) {
+  Value input = op.getInputs()[0];
+  RelType type = typeOf(input);
+  Type element = type.getElementType();
+  Monoid monoid = op.getMonoid();
+  bool keyed = monoid == Monoid::ArgMax || monoid == Monoid::ArgMin;
+  SmallVector<Column> over;
+  for (Column column : type.getColumns())
+    if (op.folds(column.getName()))
+      over.push_back(column);
+  // Does the result vary by lane? Then the folded columns are scalar loops.
+  bool wide = false;
+  for (Column column : op.getType().getColumns())
+    wide |= variesByLane(keys.at(column.getName().str()));
+  bool ownLane = !inLane() && !keyed;
+
+  SmallVector<Value> init;
+  Type accumulator =
+      wide || ownLane ? Type(vectorOf(element)) : element;
+  init.push_back(identity(monoid, accumulator));
+  if (keyed)
+    init.push_back(constant(
+        wide ? Type(vectorOf(b.getI64Type())) : b.getI64Type(), 0));
+
+  Keys inner = keys;
+  std::function<SmallVector<Value>(size_t, ValueRange)> nest =
+      [&](size_t depth, ValueRange carried) -> SmallVector<Value> {
+    if (depth == over.size()) {
+      Value x = evaluate(input, inner);
+      if (wide || ownLane)
+        x = broadcast(x);
+      if (!keyed) {
+        if (ownLane && mask)
+          x = arith::SelectOp::create(b, loc, mask, x,
+                                      identity(monoid, accumulator));
+        return {combine(monoid, carried[0], x)};
+      }
+      Value key = value(inner.at(over[0].getName().str()));
+      if (wide)
+        key = broadcast(key);
+      // Strictly better only, so that ties keep the smallest key.
+      bool max = monoid == Monoid::ArgMax;
+      Value better =
+          isa<FloatType>(element)
+              ? Value(arith::CmpFOp::create(b, loc,
+                                            max ? arith::CmpFPredicate::OGT
+                                                : arith::CmpFPredicate::OLT,
+                                            x, carried[0]))
+              : Value(arith::CmpIOp::create(b, loc,
+                                            max ? arith::CmpIPredicate::sgt
+                                                : arith::CmpIPredicate::slt,
+                                            x, carried[0]));
+      return {arith::SelectOp::create(b, loc, better, x, carried[0]),
+              arith::SelectOp::create(b, loc, better, key, carried[1])};
+    }
+    Column column = over[depth];
+    SymExpr extent = column.getExtent();
+    if (ownLane && depth + 1 == over.size()) {
+      auto size = extent.asConst();
+      bool whole = size && *size % target.lanes == 0;
+      return laneLoop(index(0), value(extent), whole, extent, carried,
+                      [&](SymExpr lane, ValueRange carried) {
+                        inner[column.getName().str()] = lane;
+                        return nest(depth + 1, carried);
+                      });
+    }
+    return loop(index(0), value(extent), index(1), carried,
+                [&](Value iv, ValueRange carried) {
+                  inner[column.getName().str()] = atom(iv, extent);
+                  return nest(depth + 1, carried);
+                });
+  };
+  SmallVector<Value> results = nest(0, init);
+  if (keyed)
+    return results[1];
+  return ownLane ? reduceLanes(monoid, results[0]) : results[0];
+}
+
+/// The definition in two passes, for where the streaming kernel does not apply.
+Value KernelEmitter::evaluateSoftmaxSum(AggregateOp op, const Keys &keys) {
+  Value scores = op.getInputs()[0], values = op.getInputs()[1];
+  Type element = op.getType().getElementType();
+  SmallVector<Column> over;
+  for (Column column : JoinOp::joinColumns(op.getInputs()))
+    if (op.folds(column.getName()))
+      over.push_back(column);
+  bool wide = false;
+  for (Column column : op.getType().getColumns())
+    wide |= variesByLane(keys.at(column.getName().str()));
+  Type type = wide ? Type(vectorOf(element)) : element;
+  auto widen = [&](Value v) { return wide ? broadcast(v) : v; };
+  Keys inner = keys;
+  std::function<SmallVector<Value>(
+      size_t, ValueRange, function_ref<SmallVector<Value>(ValueRange)>)>
+      nest = [&](size_t depth, ValueRange carried,
+                 function_ref<SmallVector<Value>(ValueRange)> body)
+      -> SmallVector<Value> {
+    if (depth == over.size())
+      return body(carried);
+    SymExpr extent = over[depth].getExtent();
+    return loop(index(0), value(extent), index(1), carried,
+                [&](Value iv, ValueRange carried) {
+                  inner[over[depth].getName().str()] = atom(iv, extent);
+                  return nest(depth + 1, carried, body);
+                });
+  };
+  Value lowest = widen(constant(
+      element, -static_cast<double>(std::numeric_limits<float>::max())));
+  Value greatest = nest(0, ValueRange{lowest}, [&](ValueRange carried) {
+    return SmallVector<Value>{combine(
+        Monoid::Max, carried[0], widen(evaluate(scores, inner)))};
+  })[0];
+  Value zero = constant(type, 0);
+  auto sums = nest(0, ValueRange{zero, zero}, [&](ValueRange carried) {
+    Value weight = math::ExpOp::create(
+        b, loc,
+        arith::SubFOp::create(b, loc, widen(evaluate(scores, inner)),
+                              greatest));
+    Value term = arith::MulFOp::create(b, loc, weight,
+                                       widen(evaluate(values, inner)));
+    return SmallVector<Value>{combine(Monoid::Sum, carried[0], weight),
+                              combine(Monoid::Sum, carried[1], term)};
+  });
+  Value empty = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ,
+                                      sums[0], zero);
+  Value quotient = arith::DivFOp::create(b, loc, sums[1], sums[0]);
+  return arith::SelectOp::create(b, loc, empty, zero, quotient);
+}
+
+//===----------------------------------------------------------------------===//
+// Hoisting
+//===----------------------------------------------------------------------===//
+
+void KernelEmitter::hoist(Value relation, const Keys &keys) {
+  if (overrides.count(relation.getAsOpaquePointer()) ||
+      isa<BlockArgument>(relation))
+    return;
+  // Keys of the lane are marked by an expression with the symbol "#lane".
+  bool varies = false;
+  for (Column column : typeOf(relation).getColumns())
+    varies |= keys.at(column.getName().str()).uses("#lane");
+  Operation *op = relation.getDefiningOp();
+  if (!varies) {
+    if (!isa<RangeOp>(op))
+      evaluate(relation, keys);
+    return;
+  }
+  if (isa<JoinOp, SelectOp>(op)) {
+    for (Value operand : op->getOperands())
+      hoist(operand, keys);
+  } else if (auto rekey = dyn_cast<RekeyOp>(op)) {
+    // What is read only where a key is in range must stay behind its guard.
+    if (!rekey.getOtherwise())
+      hoist(rekey.getInput(), rekeyed(rekey, keys));
+  } else if (auto lookup = dyn_cast<LookupOp>(op)) {
+    for (auto [name, index] :
+         llvm::zip(lookup.getKeys().getAsValueRange<StringAttr>(),
+                   lookup.getIndices())) {
+      bool fixed = true;
+      for (Column column : typeOf(index).getColumns())
+        fixed &= !keys.at(column.getName().str()).uses("#lane");
+      if (fixed)
+        lookupKey(lookup, name, index, keys);
+      else
+        hoist(index, keys);
+    }
+  }
+}

@@ -1,0 +1,38 @@
+//===- Kernels.h - One loop nest per algorithm ------------------*- C++ -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_LIB_CONVERSION_PIPETOLOOPS_KERNELS_H
+#define JOINERY_LIB_CONVERSION_PIPETOLOOPS_KERNELS_H
+
+#include "lib/Conversion/PipeToLoops/KernelEmitter.h"
+
+namespace joinery::lowering {
+
+/// What the program must know of a lowered kernel, over the symbols.
+struct KernelCost {
+  SymExpr tasks, scratch, flops, bytes;
+};
+
+/// Each emits the body of the kernel that the emitter has begun. They fail with
+/// an error at the kernel if it does not have the form of its algorithm.
+mlir::FailureOr<KernelCost> emitRows(KernelEmitter &e);
+mlir::FailureOr<KernelCost> emitContraction(KernelEmitter &e);
+mlir::FailureOr<KernelCost> emitAttention(KernelEmitter &e);
+
+/// The relation that the kernel stores, and its type with the layout.
+mlir::Value rootOf(KernelEmitter &e);
+rel::RelType storedType(KernelEmitter &e);
+
+/// Stores `root` at every value of its lane columns in [from, to) for one row.
+/// `columns` are the lane's digits, the slowest first.
+void emitLanes(KernelEmitter &e, mlir::Value root, const Keys &row,
+               llvm::ArrayRef<rel::Column> columns, mlir::Value from,
+               mlir::Value to, bool whole);
+
+} // namespace joinery::lowering
+
+#endif

@@ -1,0 +1,104 @@
+//===- LowerKernels.cpp - Every kernel for every level --------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "joinery/Conversion/Conversion.h"
+#include "lib/Conversion/PipeToLoops/Kernels.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Verifier.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::rel;
+
+static void collectSymbols(RelType type, std::set<std::string> &symbols) {
+  for (Column column : type.getColumns()) {
+    std::set<std::string> used;
+    column.getExtent().collect(used);
+    for (const std::string &symbol : used)
+      symbols.insert(symbol.substr(1));
+  }
+}
+
+static std::string nameOf(Location loc) {
+  if (auto name = dyn_cast<NameLoc>(loc))
+    return name.getName().str();
+  if (auto fused = dyn_cast<FusedLoc>(loc))
+    for (Location inner : fused.getLocations())
+      if (std::string name = nameOf(inner); !name.empty())
+        return name;
+  return "";
+}
+
+FailureOr<LoweredModule>
+joinery::lowerKernels(ModuleOp module, ArrayRef<const Isa *> isas,
+                      int64_t firstCheck) {
+  MLIRContext *context = module.getContext();
+  context->loadDialect<LLVM::LLVMDialect, scf::SCFDialect,
+                       vector::VectorDialect, arith::ArithDialect,
+                       math::MathDialect, func::FuncDialect>();
+  LoweredModule result;
+  result.module = ModuleOp::create(module.getLoc());
+  std::set<std::string> symbols;
+  module.walk([&](Operation *op) {
+    for (Value value : op->getResults())
+      if (auto type = dyn_cast<RelType>(value.getType()))
+        collectSymbols(type, symbols);
+    for (Region &region : op->getRegions())
+      for (Block &block : region)
+        for (BlockArgument argument : block.getArguments())
+          if (auto type = dyn_cast<RelType>(argument.getType()))
+            collectSymbols(type, symbols);
+  });
+  std::map<std::string, int64_t> numbers;
+  for (const std::string &symbol : symbols) {
+    numbers[symbol] = numbers.size();
+    result.symbols.push_back(symbol);
+  }
+
+  llvm::DenseMap<Operation *, int64_t> checks;
+  auto checkNumber = [&](LookupOp op) {
+    auto [it, fresh] =
+        checks.try_emplace(op, firstCheck + result.checks.size());
+    if (fresh) {
+      SymExpr limit = op.getSource().getType().extentOf(
+          cast<StringAttr>(op.getKeys()[0]).getValue());
+      std::string node = nameOf(op.getLoc());
+      result.checks.push_back(
+          {"an index of '" + node + "' is outside its table of " +
+               limit.str() + " rows; check the ids and the length of the input",
+           limit});
+    }
+    return it->second;
+  };
+
+  for (const Isa *isa : isas) {
+    LoweredLevel level;
+    level.isa = isa;
+    for (auto kernel : module.getOps<pipe::KernelOp>()) {
+      std::string name = (kernel.getSymName() + "_" + isa->name).str();
+      lowering::KernelEmitter e(*result.module, kernel, *isa, name, numbers,
+                                checkNumber);
+      FailureOr<lowering::KernelCost> cost =
+          kernel.getAlgorithm() == "contraction" ? lowering::emitContraction(e)
+          : kernel.getAlgorithm() == "attention" ? lowering::emitAttention(e)
+                                                 : lowering::emitRows(e);
+      if (failed(cost))
+        return failure();
+      setIsa(e.finish(), *isa);
+      level.kernels.push_back(
+          {name, cost->tasks, cost->scratch, cost->flops, cost->bytes});
+    }
+    result.levels.push_back(std::move(level));
+  }
+  if (failed(verify(*result.module)))
+    return failure();
+  return result;
+}

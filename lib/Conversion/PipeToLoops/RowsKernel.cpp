@@ -1,0 +1,124 @@
+//===- RowsKernel.cpp - Element-wise and row-wise pipelines ---------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// for each row (the result's columns but the last; the tasks)
+//   what the row alone decides: looked-up keys, statistics over the lane
+//   for each vector of the last column: evaluate, store
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Conversion/PipeToLoops/Kernels.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::lowering;
+using namespace joinery::rel;
+
+static MaterializeOp breakerOf(KernelEmitter &e) {
+  Block &body = e.kernel.getBody().front();
+  return cast<pipe::YieldOp>(body.getTerminator())
+      .getValue()
+      .getDefiningOp<MaterializeOp>();
+}
+
+Value lowering::rootOf(KernelEmitter &e) { return breakerOf(e).getInput(); }
+
+RelType lowering::storedType(KernelEmitter &e) { return breakerOf(e).getType(); }
+
+void lowering::emitLanes(KernelEmitter &e, Value root, const Keys &row,
+                         ArrayRef<Column> columns, Value from, Value to,
+                         bool whole) {
+  RelType stored = storedType(e);
+  SymExpr extent(1);
+  for (Column column : columns)
+    extent = extent * column.getExtent();
+  Keys keys = row;
+  e.splitRow(e.futureLane(extent), columns, keys);
+  e.hoist(root, keys);
+  e.laneLoop(from, to, whole, extent, {},
+             [&](SymExpr lane, ValueRange) -> SmallVector<Value> {
+               Keys keys = row;
+               e.splitRow(lane, columns, keys);
+               e.store(e.evaluate(root, keys), e.out,
+                       e.storageOffset(stored, keys), stored.getElementType());
+               return {};
+             });
+}
+
+/// Would a vector over `lane` gather, while one over a folded column would
+/// read consecutive elements? Then the fold takes the vectors.
+static bool foldsContiguously(Value value, StringRef lane,
+                              llvm::SmallDenseSet<Value> &seen) {
+  Operation *op = value.getDefiningOp();
+  if (!op || !seen.insert(value).second)
+    return false;
+  if (auto aggregate = dyn_cast<AggregateOp>(op);
+      aggregate && aggregate.getType().has(lane)) {
+    bool contiguous = false;
+    auto visit = [&](auto &&self, Value input) -> void {
+      if (auto argument = dyn_cast<BlockArgument>(input)) {
+        auto layout = cast<RelType>(argument.getType()).getLayout();
+        contiguous |=
+            !layout.empty() &&
+            aggregate.folds(cast<StringAttr>(layout[layout.size() - 1]));
+        return;
+      }
+      for (Value operand : input.getDefiningOp()->getOperands())
+        self(self, operand);
+    };
+    visit(visit, aggregate.getInputs()[0]);
+    if (contiguous)
+      return true;
+  }
+  return llvm::any_of(op->getOperands(), [&](Value operand) {
+    return foldsContiguously(operand, lane, seen);
+  });
+}
+
+FailureOr<KernelCost> lowering::emitRows(KernelEmitter &e) {
+  Value root = rootOf(e);
+  RelType stored = storedType(e);
+  SmallVector<Column> rows;
+  for (StringRef digit : stored.getLayout().getAsValueRange<StringAttr>()) {
+    if (!stored.has(digit))
+      return e.kernel.emitError("a row-wise pipeline stores plain columns");
+    rows.push_back(stored.getColumns()[stored.find(digit)]);
+  }
+  SmallVector<Column> lanes;
+  llvm::SmallDenseSet<Value> seen;
+  if (!rows.empty() &&
+      !foldsContiguously(root, rows.back().getName(), seen)) {
+    lanes.push_back(rows.back());
+    rows.pop_back();
+  }
+  SymExpr tasks(1), lane(1);
+  for (Column column : rows)
+    tasks = tasks * column.getExtent();
+  for (Column column : lanes)
+    lane = lane * column.getExtent();
+
+  e.loop(e.begin, e.end, e.index(1), {},
+         [&](Value task, ValueRange) -> SmallVector<Value> {
+           Keys keys;
+           e.splitRow(e.atom(task, tasks), rows, keys);
+           if (lanes.empty()) {
+             e.store(e.evaluate(root, keys), e.out,
+                     e.storageOffset(stored, keys), stored.getElementType());
+             return {};
+           }
+           auto size = lane.asConst();
+           emitLanes(e, root, keys, lanes, e.index(0), e.value(lane),
+                     size && *size % e.target.lanes == 0);
+           return {};
+         });
+  KernelCost cost;
+  cost.tasks = tasks;
+  cost.scratch = e.scratchBytes;
+  cost.flops = stored.size();
+  cost.bytes = stored.size() * SymExpr(8);
+  return cost;
+}

@@ -1,0 +1,124 @@
+//===- CanonicalKey.cpp - Equality of kernels up to names -----------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Conversion/RelToPipe/CanonicalKey.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::rel;
+
+namespace {
+class KeyPrinter {
+public:
+  explicit KeyPrinter(llvm::raw_ostream &os) : os(os) {}
+
+  void print(pipe::KernelOp kernel) {
+    os << kernel.getAlgorithm() << kernel.getDesignAttr() << "\n";
+    Block &body = kernel.getBody().front();
+    for (BlockArgument argument : body.getArguments())
+      define(argument);
+    for (Operation &op : body)
+      print(op);
+  }
+
+private:
+  llvm::raw_ostream &os;
+  std::map<std::string, unsigned> columns;
+  llvm::DenseMap<Value, unsigned> values;
+
+  std::string column(StringRef name) {
+    auto [it, fresh] = columns.try_emplace(name.str(), columns.size());
+    return "c" + std::to_string(it->second);
+  }
+
+  void type(Type type) {
+    auto relation = dyn_cast<RelType>(type);
+    if (!relation) {
+      os << type;
+      return;
+    }
+    os << "[";
+    for (Column c : relation.getColumns())
+      os << column(c.getName()) << ":" << c.extent.getValue() << ",";
+    os << "]" << relation.getElementType();
+    if (!relation.getLayout())
+      return;
+    os << "<";
+    for (StringRef digit : relation.getLayout().getAsValueRange<StringAttr>()) {
+      size_t end = digit.find_first_of("/%");
+      os << column(digit.take_front(end))
+         << (end == StringRef::npos ? "" : digit.substr(end)) << ",";
+    }
+    os << ">";
+  }
+
+  void define(Value value) {
+    unsigned number = values.size();
+    values[value] = number;
+    os << "%" << number << ":";
+    type(value.getType());
+    os << "\n";
+  }
+
+  void names(ArrayAttr list) {
+    for (StringRef name : list.getAsValueRange<StringAttr>())
+      os << column(name) << ",";
+  }
+
+  void print(Operation &op) {
+    os << op.getName() << "(";
+    for (Value operand : op.getOperands())
+      os << values.lookup(operand) << ",";
+    os << ")";
+    if (auto rekey = dyn_cast<RekeyOp>(op)) {
+      // In the order of the input's columns, whatever the order of the text.
+      for (Column c : rekey.getInput().getType().getColumns())
+        os << column(c.getName()) << "="
+           << rekey.sourceKey(c.getName())
+                  .substitute([&](StringRef symbol) -> std::optional<SymExpr> {
+                    if (!symbol.consume_front("#"))
+                      return std::nullopt;
+                    return SymExpr::key(column(symbol));
+                  })
+                  .str()
+           << ",";
+      os << rekey.getOtherwiseAttr();
+    } else if (auto lookup = dyn_cast<LookupOp>(op)) {
+      names(lookup.getKeys());
+      os << lookup.getProved();
+    } else if (auto aggregate = dyn_cast<AggregateOp>(op)) {
+      os << stringifyMonoid(aggregate.getMonoid());
+      names(aggregate.getOver());
+    } else if (auto unite = dyn_cast<UnionOp>(op)) {
+      os << column(unite.getColumn()) << unite.getSizes();
+    } else if (auto breaker = dyn_cast<MaterializeOp>(op)) {
+      os << breaker.getAlgorithm();
+    } else {
+      os << op.getAttrDictionary();
+    }
+    os << "{";
+    for (Region &region : op.getRegions())
+      for (Block &block : region) {
+        for (BlockArgument argument : block.getArguments())
+          define(argument);
+        for (Operation &inner : block)
+          print(inner);
+      }
+    os << "}";
+    for (Value result : op.getResults())
+      define(result);
+  }
+};
+} // namespace
+
+std::string joinery::canonicalKey(pipe::KernelOp kernel) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  KeyPrinter(os).print(kernel);
+  return text;
+}

@@ -1,0 +1,95 @@
+//===- Fuse.cpp - Pipelines become kernels --------------------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "joinery/Conversion/Conversion.h"
+#include "lib/Conversion/RelToPipe/CanonicalKey.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Transforms/RegionUtils.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::rel;
+
+/// The operations between `breaker` and the stored values that it depends on,
+/// in program order, and those stored values.
+static void collectPipeline(MaterializeOp breaker,
+                            SmallVectorImpl<Operation *> &ops,
+                            llvm::SetVector<Value> &leaves) {
+  llvm::SmallDenseSet<Operation *> seen;
+  SmallVector<Operation *> work{breaker};
+  while (!work.empty()) {
+    Operation *op = work.pop_back_val();
+    if (!seen.insert(op).second)
+      continue;
+    ops.push_back(op);
+    for (Value operand : op->getOperands()) {
+      Operation *producer = operand.getDefiningOp();
+      if (producer && !isa<MaterializeOp, pipe::RunOp>(producer))
+        work.push_back(producer);
+    }
+  }
+  llvm::sort(ops, [](Operation *a, Operation *b) {
+    return a->isBeforeInBlock(b);
+  });
+  for (Operation *op : ops)
+    for (Value operand : op->getOperands())
+      if (!seen.contains(operand.getDefiningOp()))
+        leaves.insert(operand);
+}
+
+LogicalResult joinery::fusePipelines(ModuleOp module) {
+  auto function = module.lookupSymbol<func::FuncOp>("main");
+  if (!function)
+    return module.emitError("there is no function @main to fuse");
+  OpBuilder b(module.getContext());
+  std::map<std::string, pipe::KernelOp> kernels;
+  SmallVector<MaterializeOp> breakers;
+  for (Operation &op : function.getBody().front())
+    if (auto breaker = dyn_cast<MaterializeOp>(op);
+        breaker && breaker.getAlgorithm() != "table")
+      breakers.push_back(breaker);
+  Operation *last = nullptr;
+  for (MaterializeOp breaker : breakers) {
+    SmallVector<Operation *> ops;
+    llvm::SetVector<Value> leaves;
+    collectPipeline(breaker, ops, leaves);
+    b.setInsertionPoint(function);
+    std::string name = "k" + std::to_string(kernels.size());
+    auto kernel = pipe::KernelOp::create(
+        b, breaker.getLoc(), name, breaker.getAlgorithm(),
+        breaker.getDesignAttr());
+    Block *body = b.createBlock(&kernel.getBody());
+    IRMapping mapping;
+    for (Value leaf : leaves)
+      mapping.map(leaf, body->addArgument(leaf.getType(), leaf.getLoc()));
+    b.setInsertionPointToEnd(body);
+    for (Operation *op : ops)
+      b.clone(*op, mapping);
+    pipe::YieldOp::create(b, breaker.getLoc(),
+                          mapping.lookup(breaker.getResult()));
+    auto [it, fresh] = kernels.try_emplace(canonicalKey(kernel), kernel);
+    if (!fresh)
+      kernel.erase();
+    b.setInsertionPoint(breaker);
+    auto run = pipe::RunOp::create(b, breaker.getLoc(), breaker.getType(),
+                                   it->second.getSymName(),
+                                   leaves.getArrayRef());
+    breaker.replaceAllUsesWith(run.getResult());
+    breaker.erase();
+    last = run;
+  }
+  (void)last;
+  // What was only read inside pipelines is dead now.
+  for (Operation &op : llvm::make_early_inc_range(
+           llvm::reverse(function.getBody().front())))
+    if (op.getNumResults() && op.use_empty() && !isa<pipe::RunOp>(op))
+      op.erase();
+  return success();
+}

@@ -1,0 +1,354 @@
+//===- Breakers.cpp - Where pipelines end ---------------------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Plan/Breakers.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::plan;
+using namespace joinery::rel;
+
+static RelType typeOf(Value value) { return cast<RelType>(value.getType()); }
+
+static bool sameColumns(RelType a, RelType b) {
+  return a.getColumns().size() == b.getColumns().size() &&
+         llvm::all_of(a.getColumns(),
+                      [&](Column c) { return b.has(c.getName()); });
+}
+
+Breakers::Breakers(func::FuncOp function) : function(function) {
+  findConstants();
+  numberOps();
+  findCores();
+  // A core's operands are read many times: they are stored.
+  for (auto [op, algorithm] : cores) {
+    if (algorithm == Breaker::Contract) {
+      store(viewOf(contractionOf(op)->left).base);
+      continue;
+    }
+    auto softmax = cast<AggregateOp>(op);
+    store(viewOf(softmax.getInputs()[1]).base);
+    SmallVector<Value> work{softmax.getInputs()[0]};
+    llvm::SmallDenseSet<Value> seen;
+    while (!work.empty()) {
+      Value value = work.pop_back_val();
+      if (!value.getDefiningOp() || !seen.insert(value).second)
+        continue;
+      if (auto scores = matchContraction(value.getDefiningOp())) {
+        store(viewOf(scores->left).base);
+        store(viewOf(scores->right).base);
+        continue;
+      }
+      llvm::append_range(work, value.getDefiningOp()->getOperands());
+    }
+  }
+  for (auto [op, algorithm] : cores) {
+    Value root = grow(op)->getResult(0);
+    stored[root] = Breaker{algorithm, op};
+  }
+  for (Value result :
+       function.getBody().front().getTerminator()->getOperands())
+    store(result);
+  storeShared();
+}
+
+void Breakers::store(Value value) {
+  if (isa<BlockArgument>(value) || isConstant(value))
+    return;
+  stored.insert({value, Breaker{}});
+}
+
+void Breakers::findConstants() {
+  for (Operation &op : function.getBody().front()) {
+    if (op.getNumResults() != 1)
+      continue;
+    bool constant = !isa<RangeOp, MaterializeOp>(op) && typeOf(op.getResult(0)).isStatic();
+    for (Value operand : op.getOperands())
+      constant &= constants.contains(operand);
+    if (isa<RangeOp>(op))
+      constant = typeOf(op.getResult(0)).isStatic();
+    if (constant)
+      constants.insert(op.getResult(0));
+  }
+}
+
+std::optional<Contraction> Breakers::contractionOf(Operation *op) const {
+  auto match = matchContraction(op);
+  if (!match)
+    return std::nullopt;
+  if (isConstant(match->left) && !isConstant(match->right)) {
+    std::swap(match->left, match->right);
+    std::swap(match->leftFree, match->rightFree);
+  }
+  return match;
+}
+
+bool plan::isAttention(AggregateOp op,
+                       function_ref<bool(Value)> isConstant) {
+  if (op.getMonoid() != Monoid::SoftmaxSum || op.getOver().size() != 1 ||
+      !op.getType().getElementType().isF32())
+    return false;
+  StringRef over = cast<StringAttr>(op.getOver()[0]).getValue();
+  Value score = op.getInputs()[0], weighted = op.getInputs()[1];
+  if (!typeOf(score).has(over) || !typeOf(weighted).has(over) ||
+      isConstant(weighted))
+    return false;
+  SmallVector<Value> work{score};
+  llvm::SmallDenseSet<Value> seen;
+  std::optional<Contraction> scores;
+  while (!work.empty()) {
+    Value value = work.pop_back_val();
+    Operation *def = value.getDefiningOp();
+    if (!def || !seen.insert(value).second)
+      continue;
+    if (auto match = matchContraction(def)) {
+      if (!typeOf(value).has(over))
+        continue;
+      if (scores)
+        return false;
+      scores = match;
+      continue;
+    }
+    // The scores' own columns must reach the softmax unchanged.
+    if (isa<RekeyOp, LookupOp, UnionOp>(def)) {
+      bool hidden = false;
+      SmallVector<Value> below{value};
+      while (!below.empty()) {
+        Operation *inner = below.pop_back_val().getDefiningOp();
+        if (!inner)
+          continue;
+        hidden |= matchContraction(inner) && !isConstant(inner->getResult(0));
+        llvm::append_range(below, inner->getOperands());
+      }
+      if (hidden)
+        return false;
+      continue;
+    }
+    llvm::append_range(work, def->getOperands());
+  }
+  if (!scores || isConstant(scores->left) || isConstant(scores->right))
+    return false;
+  bool leftHasT = typeOf(scores->left).has(over);
+  auto &keyFree = leftHasT ? scores->leftFree : scores->rightFree;
+  auto &queryFree = leftHasT ? scores->rightFree : scores->leftFree;
+  if (keyFree.size() != 1 || keyFree[0].getName() != over)
+    return false;
+  bool hasQuery = false, hasWidth = false;
+  for (Column column : op.getType().getColumns()) {
+    if (!typeOf(score).has(column.getName())) {
+      hasWidth = true;
+      if (!column.getExtent().isConst())
+        return false;
+    } else if (llvm::is_contained(queryFree, column) &&
+               !typeOf(weighted).has(column.getName())) {
+      hasQuery = true;
+    }
+  }
+  for (Column column : scores->k)
+    if (!column.getExtent().isConst())
+      return false;
+  return hasQuery && hasWidth;
+}
+
+void Breakers::findCores() {
+  auto constant = [&](Value value) { return isConstant(value); };
+  for (Operation &op : function.getBody().front()) {
+    if (op.getNumResults() != 1 || isConstant(op.getResult(0)))
+      continue;
+    if (auto aggregate = dyn_cast<AggregateOp>(op);
+        aggregate && isAttention(aggregate, constant)) {
+      cores[&op] = Breaker::Attend;
+      continue;
+    }
+    auto match = contractionOf(&op);
+    if (!match || !isConstant(match->right) || isConstant(match->left) ||
+        match->rightFree.empty() || !match->batch.empty())
+      continue;
+    cores[&op] = Breaker::Contract;
+    products.insert(match->join);
+  }
+}
+
+void Breakers::numberOps() {
+  Block &block = function.getBody().front();
+  unsigned number = 0;
+  for (Operation &op : block)
+    order[&op] = number++;
+  // Cooper, Harvey and Kennedy's intersection, in one sweep since the graph
+  // has no cycles.
+  for (Operation &op : llvm::reverse(block)) {
+    Operation *common = nullptr;
+    for (Operation *user : op.getUsers()) {
+      while (user->getBlock() != &block)
+        user = user->getParentOp();
+      if (!common) {
+        common = user;
+        continue;
+      }
+      Operation *a = common, *b = user;
+      while (a != b) {
+        if (order[a] < order[b])
+          a = postDominator[a];
+        else
+          b = postDominator[b];
+      }
+      common = a;
+    }
+    postDominator[&op] = common ? common : block.getTerminator();
+  }
+}
+
+/// May `op` be part of the epilogue of `core`: is it local to the core's rows?
+bool Breakers::allowed(Operation *op, Operation *core) {
+  if (op->getNumResults() != 1 || products.contains(op) || cores.count(op))
+    return false;
+  RelType result = typeOf(op->getResult(0));
+  RelType tile = typeOf(core->getResult(0));
+  SmallVector<Column> lanes;
+  if (cores.lookup(core) == Breaker::Contract) {
+    lanes = contractionOf(core)->rightFree;
+  } else {
+    RelType score = typeOf(cast<AggregateOp>(core).getInputs()[0]);
+    for (Column column : tile.getColumns())
+      if (!score.has(column.getName()))
+        lanes.push_back(column);
+  }
+  SmallVector<Column> rows;
+  for (Column column : tile.getColumns())
+    if (!llvm::is_contained(lanes, column))
+      rows.push_back(column);
+  bool wide = sameColumns(result, tile);
+  bool narrow = sameColumns(result, tile.withColumns(rows));
+  if (isa<JoinOp, SelectOp>(op))
+    return wide || narrow;
+  if (auto aggregate = dyn_cast<AggregateOp>(op))
+    return narrow && aggregate.getMonoid() != Monoid::SoftmaxSum;
+  return false;
+}
+
+/// The last value that the pipeline of `core` can compute: the farthest
+/// post-dominator such that all between is local to rows.
+Operation *Breakers::grow(Operation *core) {
+  Operation *root = core;
+  RelType tile = typeOf(core->getResult(0));
+  for (Operation *next = postDominator[core];
+       next && next->getNumResults() == 1; next = postDominator[next]) {
+    if (stored.count(root->getResult(0)))
+      break; // needed as it is by another core
+    SmallVector<Operation *> work{root};
+    llvm::SmallDenseSet<Operation *> seen;
+    bool fits = true;
+    while (!work.empty() && fits)
+      for (Operation *user : work.pop_back_val()->getUsers()) {
+        if (!seen.insert(user).second)
+          continue;
+        fits &= allowed(user, core) &&
+                (user == next || !stored.count(user->getResult(0)));
+        if (user != next && fits)
+          work.push_back(user);
+      }
+    if (!fits)
+      break;
+    root = next;
+  }
+  // The stored value has the core's columns: statistics alone do not end it.
+  while (root != core && !sameColumns(typeOf(root->getResult(0)), tile))
+    return core;
+  return root;
+}
+
+/// A rough count of scalar operations to compute one element.
+int64_t Breakers::work(Value value, int depth) {
+  Operation *op = value.getDefiningOp();
+  if (!op || isConstant(value) || depth > 32)
+    return 1;
+  int64_t total = 0;
+  if (auto join = dyn_cast<JoinOp>(op)) {
+    for (Operation &scalar : join.getBody().front())
+      total += isa<math::MathDialect>(scalar.getDialect()) ? 16 : 1;
+  } else if (isa<LookupOp>(op)) {
+    total += 8;
+  } else if (isa<AggregateOp>(op)) {
+    total += 64;
+  }
+  for (Value operand : op->getOperands())
+    if (!stored.count(operand))
+      total += work(operand, depth + 1);
+  return total;
+}
+
+/// Values that several pipelines or several iterations of one would compute
+/// again, and that cost more than a store and a load, are stored.
+void Breakers::storeShared() {
+  constexpr int64_t worth = 16;
+  for (bool changed = true; changed;) {
+    changed = false;
+    llvm::MapVector<Value, llvm::SmallDenseSet<Value>> readers;
+    SmallVector<std::pair<Value, Breaker>> roots(stored.begin(), stored.end());
+    for (auto &[root, breaker] : roots) {
+      // The iteration space of the pipeline: every value in it is computed
+      // once per row or once per element of the root, or it is stored.
+      RelType rootType = typeOf(root);
+      SmallVector<Value> work{root};
+      llvm::SmallDenseSet<Value> seen;
+      while (!work.empty()) {
+        Value value = work.pop_back_val();
+        Operation *op = value.getDefiningOp();
+        if (!op || isConstant(value) || !seen.insert(value).second)
+          continue;
+        if (value != root && stored.count(value))
+          continue;
+        if (value != root)
+          readers[value].insert(root);
+        if (auto aggregate = dyn_cast<AggregateOp>(op);
+            aggregate && value != root && op != breaker.core &&
+            !(breaker.core && matchContraction(op))) {
+          RelType type = aggregate.getType();
+          size_t kept = llvm::count_if(rootType.getColumns(), [&](Column c) {
+            return type.has(c.getName());
+          });
+          bool element = kept == rootType.getColumns().size() &&
+                         type.getColumns().size() == kept;
+          bool row = kept + 1 >= rootType.getColumns().size() &&
+                     kept == type.getColumns().size();
+          if (breaker.core) {
+            RelType tile = typeOf(breaker.core->getResult(0));
+            row |= llvm::all_of(type.getColumns(), [&](Column c) {
+                     return tile.has(c.getName());
+                   }) && aggregate->isBeforeInBlock(root.getDefiningOp()) &&
+                   breaker.core->isBeforeInBlock(aggregate);
+          }
+          if (!element && !row) {
+            stored.insert({value, Breaker{}});
+            changed = true;
+            continue;
+          }
+        }
+        if (auto rekey = dyn_cast<RekeyOp>(op)) {
+          Value input = rekey.getInput();
+          if (!isConstant(input) && input.getDefiningOp() &&
+              !stored.count(input) && this->work(input) >= worth) {
+            stored.insert({input, Breaker{}});
+            changed = true;
+            continue;
+          }
+        }
+        llvm::append_range(work, op->getOperands());
+      }
+    }
+    for (auto &[value, roots] : readers)
+      if (roots.size() > 1 && !stored.count(value) &&
+          !isa<RekeyOp>(value.getDefiningOp()) &&
+          !products.contains(value.getDefiningOp()) &&
+          this->work(value) >= worth) {
+        stored.insert({value, Breaker{}});
+        changed = true;
+        break;
+      }
+  }
+}

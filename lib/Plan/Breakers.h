@@ -1,0 +1,59 @@
+//===- Breakers.h - Where pipelines end -------------------------*- C++ -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_LIB_PLAN_BREAKERS_H
+#define JOINERY_LIB_PLAN_BREAKERS_H
+
+#include "lib/Plan/Contraction.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/MapVector.h"
+
+namespace joinery::plan {
+
+/// How the pipeline that ends at a stored value is executed.
+struct Breaker {
+  enum Algorithm { Rows, Contract, Attend } algorithm = Rows;
+  /// The contraction or softmax_sum that the pipeline is built around.
+  mlir::Operation *core = nullptr;
+};
+
+/// The pipelines of a function, in no particular order.
+class Breakers {
+public:
+  explicit Breakers(mlir::func::FuncOp function);
+
+  llvm::MapVector<mlir::Value, Breaker> stored;
+  /// True for values that depend on tables only.
+  bool isConstant(mlir::Value value) const { return constants.contains(value); }
+  /// The contraction that `op` is the core of, its constant side on the right.
+  std::optional<Contraction> contractionOf(mlir::Operation *op) const;
+
+private:
+  void findConstants();
+  void findCores();
+  void numberOps();
+  mlir::Operation *grow(mlir::Operation *core);
+  bool allowed(mlir::Operation *op, mlir::Operation *core);
+  void store(mlir::Value value);
+  void storeShared();
+  int64_t work(mlir::Value value, int depth = 0);
+
+  mlir::func::FuncOp function;
+  llvm::DenseSet<mlir::Value> constants;
+  llvm::DenseMap<mlir::Operation *, unsigned> order;
+  llvm::DenseMap<mlir::Operation *, mlir::Operation *> postDominator;
+  llvm::MapVector<mlir::Operation *, Breaker::Algorithm> cores;
+  llvm::DenseSet<mlir::Operation *> products; // joins that feed a core
+};
+
+/// True if `op` has the form that the streaming attention kernel executes.
+bool isAttention(rel::AggregateOp op,
+                 llvm::function_ref<bool(mlir::Value)> isConstant);
+
+} // namespace joinery::plan
+
+#endif

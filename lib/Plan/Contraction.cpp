@@ -1,0 +1,158 @@
+//===- Contraction.cpp - Joins and aggregates that contract ---------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Plan/Contraction.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::rel;
+
+std::optional<plan::Contraction> plan::matchContraction(Operation *op) {
+  auto aggregate = dyn_cast_or_null<AggregateOp>(op);
+  if (!aggregate || aggregate.getMonoid() != Monoid::Sum ||
+      !aggregate.getType().getElementType().isF32())
+    return std::nullopt;
+  auto join = aggregate.getInputs()[0].getDefiningOp<JoinOp>();
+  if (!join || join.getInputs().size() != 2)
+    return std::nullopt;
+  Block &body = join.getBody().front();
+  auto product = dyn_cast_or_null<arith::MulFOp>(
+      cast<YieldOp>(body.getTerminator()).getValue().getDefiningOp());
+  if (!product || body.getOperations().size() != 2)
+    return std::nullopt;
+  bool straight = product.getLhs() == body.getArgument(0) &&
+                  product.getRhs() == body.getArgument(1);
+  bool crossed = product.getLhs() == body.getArgument(1) &&
+                 product.getRhs() == body.getArgument(0);
+  if (!straight && !crossed)
+    return std::nullopt;
+  Contraction result;
+  result.aggregate = aggregate;
+  result.join = join;
+  result.left = join.getInputs()[0];
+  result.right = join.getInputs()[1];
+  auto left = cast<RelType>(result.left.getType());
+  auto right = cast<RelType>(result.right.getType());
+  for (Column column : left.getColumns()) {
+    bool both = right.has(column.getName());
+    if (aggregate.folds(column.getName())) {
+      if (!both)
+        return std::nullopt;
+      result.k.push_back(column);
+    } else {
+      (both ? result.batch : result.leftFree).push_back(column);
+    }
+  }
+  for (Column column : right.getColumns())
+    if (!left.has(column.getName())) {
+      if (aggregate.folds(column.getName()))
+        return std::nullopt;
+      result.rightFree.push_back(column);
+    }
+  return result;
+}
+
+plan::View plan::viewOf(Value value) {
+  View view;
+  auto type = cast<RelType>(value.getType());
+  for (Column column : type.getColumns())
+    view.keys[column.getName().str()] = SymExpr::key(column.getName());
+  auto bounds = [&](StringRef symbol) -> std::optional<SymExpr> {
+    if (symbol.consume_front("#") && type.has(symbol))
+      return type.extentOf(symbol);
+    return std::nullopt;
+  };
+  while (auto rekey = value.getDefiningOp<RekeyOp>()) {
+    if (rekey.getOtherwise())
+      break;
+    std::map<std::string, SymExpr> keys;
+    for (Column column : rekey.getInput().getType().getColumns())
+      keys[column.getName().str()] =
+          rekey.sourceKey(column.getName())
+              .substitute([&](StringRef symbol) -> std::optional<SymExpr> {
+                if (!symbol.consume_front("#"))
+                  return std::nullopt;
+                return view.keys.at(symbol.str());
+              })
+              .simplify(bounds);
+    view.keys = std::move(keys);
+    value = rekey.getInput();
+  }
+  view.base = value;
+  return view;
+}
+
+std::optional<SymExpr> plan::viewOffset(const View &view, RelType stored) {
+  SymExpr offset;
+  for (StringRef digit : stored.getLayout().getAsValueRange<StringAttr>()) {
+    if (!stored.has(digit))
+      return std::nullopt;
+    offset = offset * stored.extentOf(digit) + view.keys.at(digit.str());
+  }
+  return offset;
+}
+
+std::optional<SymExpr> plan::strideOf(const SymExpr &offset, StringRef column) {
+  std::string key = ("#" + column).str();
+  SymExpr stride;
+  for (const auto &[monomial, coefficient] : offset.terms()) {
+    SymExpr rest(coefficient);
+    bool found = false;
+    for (const SymExpr::Atom &atom : monomial) {
+      if (atom.text == key && !found) {
+        found = true;
+        continue;
+      }
+      rest = rest * *SymExpr::parse(atom.text);
+    }
+    if (rest.uses(key))
+      return std::nullopt;
+    if (!found)
+      continue;
+    if (rest.hasKeys())
+      return std::nullopt;
+    stride = stride + rest;
+  }
+  return stride;
+}
+
+std::optional<SymExpr> plan::chain(const SymExpr &offset,
+                                   SmallVectorImpl<Column> &columns) {
+  SmallVector<std::pair<Column, SymExpr>> rest, ordered;
+  for (Column column : columns) {
+    auto stride = strideOf(offset, column.getName());
+    if (!stride || stride->isConst(0))
+      return std::nullopt;
+    rest.push_back({column, *stride});
+  }
+  if (rest.empty())
+    return SymExpr(0);
+  // Try each column as the fastest; then each next one must continue it.
+  for (size_t first = 0; first < rest.size(); ++first) {
+    SmallVector<bool> used(rest.size(), false);
+    ordered.assign({rest[first]});
+    used[first] = true;
+    SymExpr next = rest[first].second * rest[first].first.getExtent();
+    for (bool found = true; found && ordered.size() < rest.size();) {
+      found = false;
+      for (size_t i = 0; i < rest.size() && !found; ++i)
+        if (!used[i] && rest[i].second == next) {
+          used[i] = found = true;
+          ordered.push_back(rest[i]);
+          next = rest[i].second * rest[i].first.getExtent();
+        }
+    }
+    if (ordered.size() != rest.size())
+      continue;
+    columns.clear();
+    for (auto &[column, stride] : llvm::reverse(ordered))
+      columns.push_back(column);
+    return rest[first].second;
+  }
+  return std::nullopt;
+}

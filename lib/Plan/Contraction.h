@@ -1,0 +1,52 @@
+//===- Contraction.h - Joins and aggregates that contract -------*- C++ -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_LIB_PLAN_CONTRACTION_H
+#define JOINERY_LIB_PLAN_CONTRACTION_H
+
+#include "dialects/Rel/Rel.h"
+
+namespace joinery::plan {
+
+/// sum over `k` of left * right. The columns that only one side has are its
+/// free columns; `batch` columns both have and neither is folded.
+struct Contraction {
+  rel::AggregateOp aggregate;
+  rel::JoinOp join;
+  mlir::Value left, right;
+  llvm::SmallVector<rel::Column> k, leftFree, rightFree, batch;
+};
+
+/// Recognises `aggregate sum (join {mulf})` of two relations; both must have
+/// every folded column.
+std::optional<Contraction> matchContraction(mlir::Operation *op);
+
+/// A stored relation seen through rekeys: for each column of the base relation
+/// its key over the columns of the view.
+struct View {
+  mlir::Value base;
+  std::map<std::string, SymExpr> keys;
+};
+/// Peels rekeys without a default off `value`.
+View viewOf(mlir::Value value);
+
+/// The offset of a view in a base stored in the order of `layout` (plain
+/// columns only), over the keys of the view.
+std::optional<SymExpr> viewOffset(const View &view, rel::RelType stored);
+
+/// The coefficient of key `#column` in a linear offset: free of keys. Nothing
+/// if the offset is not linear in it.
+std::optional<SymExpr> strideOf(const SymExpr &offset, llvm::StringRef column);
+
+/// Orders `columns` from the slowest to the fastest so that together they walk
+/// memory with one stride, which is returned; nothing if they do not.
+std::optional<SymExpr> chain(const SymExpr &offset,
+                             llvm::SmallVectorImpl<rel::Column> &columns);
+
+} // namespace joinery::plan
+
+#endif // JOINERY_LIB_PLAN_CONTRACTION_H

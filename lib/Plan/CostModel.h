@@ -1,0 +1,38 @@
+//===- CostModel.h - What a choice costs ------------------------*- C++ -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_LIB_PLAN_COSTMODEL_H
+#define JOINERY_LIB_PLAN_COSTMODEL_H
+
+#include <cstdint>
+
+namespace joinery::plan {
+
+/// The part of a core's level-2 cache that a pipeline may count on, in bytes:
+/// the least among the levels' targets, since a store and its plan serve all.
+int64_t cacheBudget();
+
+/// Columns of a weight panel for `n` result columns: the width with the least
+/// padded work, weighted by the register block's efficiency.
+int64_t choosePanelWidth(int64_t n, int64_t widest);
+
+/// Rows that run through all panels before the next ones, and how much of k at
+/// a time, so that a slice of the rows, one panel and the results that wait for
+/// the epilogue stay in the level-2 cache.
+struct ContractionBlocks {
+  int64_t rows, slice;
+};
+ContractionBlocks chooseContractionBlocks(int64_t k, int64_t n, int64_t width,
+                                          bool wholeRows);
+
+/// Queries and keys per block of an attention with heads of `depth` and
+/// `width` columns.
+ContractionBlocks chooseAttentionBlocks(int64_t depth, int64_t width);
+
+} // namespace joinery::plan
+
+#endif

@@ -1,0 +1,419 @@
+//===- Plan.cpp - Physical design -----------------------------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "joinery/Plan/Plan.h"
+#include "lib/Plan/Breakers.h"
+#include "lib/Plan/CostModel.h"
+#include "mlir/IR/Builders.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::plan;
+using namespace joinery::rel;
+
+namespace {
+class Planner {
+public:
+  Planner(ModuleOp module, func::FuncOp function, const PlanOptions &options)
+      : function(function), options(options), b(module.getContext()) {}
+  LogicalResult run();
+
+private:
+  void borderResults();
+  void planContraction(AggregateOp op, Breakers &breakers);
+  void layOutOperand(Value operand, ArrayRef<Column> inner, Operation *user,
+                     function_ref<bool(const SymExpr &)> fits);
+  void materializeConstants();
+  ArrayAttr plainLayout(ArrayRef<Column> columns);
+  MaterializeOp materialize(Value value, ArrayAttr layout, StringRef algorithm,
+                            DictionaryAttr design);
+  ArrayAttr chooseLayout(Value value, const Breaker &breaker,
+                         Breakers &breakers);
+  DictionaryAttr design(const Breaker &breaker, Breakers &breakers, Value root);
+  DictionaryAttr blocks(ContractionBlocks chosen);
+  RelType stored(RelType type);
+
+  func::FuncOp function;
+  const PlanOptions &options;
+  OpBuilder b;
+};
+} // namespace
+
+static RelType typeOf(Value value) { return cast<RelType>(value.getType()); }
+
+ArrayAttr Planner::plainLayout(ArrayRef<Column> columns) {
+  SmallVector<Attribute> names;
+  for (Column column : columns)
+    names.push_back(column.name);
+  return b.getArrayAttr(names);
+}
+
+RelType Planner::stored(RelType type) {
+  return type.getLayout() ? type
+                          : type.withLayout(plainLayout(type.getColumns()));
+}
+
+/// The border's order of columns: what the caller's memory looks like. A
+/// dimension that the relation is constant along gets a column of its own.
+void Planner::borderResults() {
+  Operation *end = function.getBody().front().getTerminator();
+  b.setInsertionPoint(end);
+  llvm::SmallDenseSet<Value> seen;
+  for (unsigned i = 0; i < end->getNumOperands(); ++i) {
+    Value value = end->getOperand(i);
+    auto dims = function.getResultAttrOfType<ArrayAttr>(i, "rel.dims");
+    auto shape = function.getResultAttrOfType<ArrayAttr>(i, "rel.shape");
+    SmallVector<Column> order;
+    SmallVector<Value> operands{value};
+    int fresh = 0;
+    for (unsigned d = 0; dims && d < dims.size(); ++d) {
+      auto columns = cast<ArrayAttr>(dims[d]);
+      SymExpr extent =
+          *SymExpr::parse(cast<StringAttr>(shape[d]).getValue());
+      for (StringRef name : columns.getAsValueRange<StringAttr>())
+        order.push_back(typeOf(value).getColumns()[typeOf(value).find(name)]);
+      if (!columns.empty() || extent.isConst(1))
+        continue;
+      Column column(b.getContext(), "out" + std::to_string(fresh++), extent);
+      order.push_back(column);
+      Value range = RangeOp::create(
+          b, end->getLoc(), RelType::get({column}, b.getI64Type()));
+      operands.push_back(range);
+    }
+    // A fresh value for each result: an echoed input is copied, and a value
+    // that is returned twice is stored twice.
+    bool copy = operands.size() > 1 || isa<BlockArgument>(value) ||
+                !seen.insert(value).second;
+    if (copy) {
+      value = JoinOp::create(b, end->getLoc(), operands,
+                             typeOf(value).getElementType(),
+                             [](OpBuilder &, Location, ValueRange arguments) {
+                               return arguments[0];
+                             });
+      end->setOperand(i, value);
+    }
+    // The order is kept on the function for the layout's choice below.
+    function.setResultAttr(i, "rel.layout", plainLayout(order));
+  }
+}
+
+MaterializeOp Planner::materialize(Value value, ArrayAttr layout,
+                                   StringRef algorithm,
+                                   DictionaryAttr design) {
+  b.setInsertionPointAfterValue(value);
+  auto op = MaterializeOp::create(
+      b, value.getLoc(), typeOf(value).withLayout(layout), value,
+      b.getStringAttr(algorithm), design);
+  value.replaceUsesWithIf(op.getResult(), [&](OpOperand &use) {
+    return use.getOwner() != op.getOperation();
+  });
+  return op;
+}
+
+DictionaryAttr Planner::blocks(ContractionBlocks chosen) {
+  return b.getDictionaryAttr(
+      {b.getNamedAttr("rows", b.getI64IntegerAttr(chosen.rows)),
+       b.getNamedAttr("slice", b.getI64IntegerAttr(chosen.slice))});
+}
+
+/// The columns of `base` that the columns `inner` of a view of it touch.
+static void touched(const View &view, ArrayRef<Column> inner,
+                    llvm::SmallDenseSet<StringRef> &columns) {
+  for (const auto &[name, key] : view.keys)
+    for (Column column : inner)
+      if (key.uses(("#" + column.name.getValue()).str()))
+        columns.insert(name);
+}
+
+/// The readers of a stored value decide its order: the columns that a core
+/// runs through innermost come last.
+ArrayAttr Planner::chooseLayout(Value value, const Breaker &breaker,
+                                Breakers &breakers) {
+  Operation *end = function.getBody().front().getTerminator();
+  for (auto [i, result] : llvm::enumerate(end->getOperands()))
+    if (result == value)
+      if (auto layout = function.getResultAttrOfType<ArrayAttr>(i, "rel.layout"))
+        return layout;
+  llvm::SmallDenseSet<StringRef> inner;
+  for (auto &[root, other] : breakers.stored) {
+    if (!other.core)
+      continue;
+    auto consider = [&](Value operand, ArrayRef<Column> columns) {
+      View view = viewOf(operand);
+      if (view.base == value && inner.empty())
+        touched(view, columns, inner);
+    };
+    if (other.algorithm == Breaker::Contract) {
+      auto match = breakers.contractionOf(other.core);
+      consider(match->left, match->k);
+    }
+  }
+  SmallVector<Column> order, last;
+  auto split = [&](Column column) {
+    (inner.contains(column.getName()) ? last : order).push_back(column);
+  };
+  // A contraction's own order is its rows, then the panel's columns.
+  if (breaker.algorithm == Breaker::Contract) {
+    auto match = breakers.contractionOf(breaker.core);
+    for (Column column : match->leftFree)
+      split(column);
+    for (Column column : match->rightFree)
+      split(column);
+  } else {
+    for (Column column : typeOf(value).getColumns())
+      split(column);
+  }
+  order.append(last);
+  return plainLayout(order);
+}
+
+DictionaryAttr Planner::design(const Breaker &breaker, Breakers &breakers,
+                               Value root) {
+  if (breaker.algorithm == Breaker::Rows)
+    return {};
+  if (breaker.algorithm == Breaker::Attend)
+    return blocks(chooseAttentionBlocks(64, 64));
+  auto match = breakers.contractionOf(breaker.core);
+  int64_t k = 1, n = 1;
+  for (Column column : match->k)
+    k *= *column.getExtent().asConst();
+  for (Column column : match->rightFree)
+    n *= *column.getExtent().asConst();
+  bool whole = false;
+  SmallVector<Value> work{root};
+  while (!work.empty()) {
+    Operation *op = work.pop_back_val().getDefiningOp();
+    if (!op || op == breaker.core || !breaker.core->isBeforeInBlock(op))
+      continue;
+    whole |= isa<AggregateOp>(op);
+    llvm::append_range(work, op->getOperands());
+  }
+  return blocks(chooseContractionBlocks(
+      k, n, choosePanelWidth(n, options.panelWidth), whole));
+}
+
+/// The constant side becomes panels: its result columns are one column j, its
+/// folded columns in the order in which the rows hold them.
+void Planner::planContraction(AggregateOp op, Breakers &breakers) {
+  auto match = breakers.contractionOf(op);
+  if (!match)
+    return;
+  View left = viewOf(match->left);
+  RelType base = typeOf(left.base);
+  auto offset = base.getLayout() ? viewOffset(left, base) : std::nullopt;
+  SmallVector<Column> rows = match->leftFree, ks = match->k;
+  std::optional<SymExpr> rowStride, kStride;
+  if (offset) {
+    rowStride = chain(*offset, rows);
+    kStride = chain(*offset, ks);
+  }
+  if (!rowStride || !kStride || !kStride->isConst(1)) {
+    // The view can't be walked row by row: it is copied into that form.
+    SmallVector<Column> order(match->leftFree);
+    order.append(match->k);
+    materialize(match->left, plainLayout(order), "rows", {});
+    ks = match->k;
+  }
+  SmallVector<Column> ns = match->rightFree;
+  SymExpr count(1);
+  for (Column column : ns)
+    count = count * column.getExtent();
+  Column j(b.getContext(), "j", count);
+  for (int i = 0; llvm::any_of(ks, [&](Column c) { return c.name == j.name; });
+       ++i)
+    j.name = b.getStringAttr("j" + std::to_string(i));
+  b.setInsertionPoint(match->join);
+  // right(k, n) -> panels(k, j), j = (n digits), and back as a view.
+  SmallVector<StringRef> names{};
+  SmallVector<std::string> texts;
+  SymExpr rest = SymExpr::key(j.getName()), merged;
+  SmallVector<SymExpr> digits(ns.size());
+  for (size_t i = ns.size(); i-- > 0;) {
+    digits[i] = i ? SymExpr::mod(rest, ns[i].getExtent()) : rest;
+    rest = SymExpr::floorDiv(rest, ns[i].getExtent());
+  }
+  for (auto [i, column] : llvm::enumerate(ns)) {
+    names.push_back(column.getName());
+    texts.push_back(digits[i].str());
+    merged = merged * column.getExtent() + SymExpr::key(column.getName());
+  }
+  SmallVector<Column> panelColumns(ks);
+  panelColumns.push_back(j);
+  SmallVector<StringRef> exprs(texts.begin(), texts.end());
+  Value panels = RekeyOp::create(
+      b, op.getLoc(), typeOf(match->right).withColumns(panelColumns),
+      match->right, b.getStrArrayAttr(names), b.getStrArrayAttr(exprs),
+      TypedAttr());
+  int64_t width = choosePanelWidth(*count.asConst(), options.panelWidth);
+  SmallVector<Attribute> layout{
+      b.getStringAttr(j.getName() + "/" + Twine(width))};
+  for (Column column : ks)
+    layout.push_back(column.name);
+  layout.push_back(b.getStringAttr(j.getName() + "%" + Twine(width)));
+  Value table = MaterializeOp::create(
+      b, op.getLoc(), typeOf(panels).withLayout(b.getArrayAttr(layout)), panels,
+      b.getStringAttr("table"), DictionaryAttr());
+  Value view = RekeyOp::create(
+      b, op.getLoc(), typeOf(match->right), table,
+      b.getStrArrayAttr({j.getName()}), b.getStrArrayAttr({merged.str()}),
+      TypedAttr());
+  for (OpOperand &operand : match->join->getOpOperands())
+    if (operand.get() == match->right)
+      operand.set(view);
+}
+
+/// An operand of an attention must be walked in rows of `inner`.
+void Planner::layOutOperand(Value operand, ArrayRef<Column> inner,
+                            Operation *user,
+                            function_ref<bool(const SymExpr &)> fits) {
+  View view = viewOf(operand);
+  RelType base = typeOf(view.base);
+  auto offset = base.getLayout() ? viewOffset(view, base) : std::nullopt;
+  SmallVector<Column> columns(inner);
+  std::optional<SymExpr> stride;
+  if (offset)
+    stride = chain(*offset, columns);
+  if (stride && stride->isConst(1) && columns == SmallVector<Column>(inner) &&
+      fits(*offset))
+    return;
+  SmallVector<Column> order;
+  for (Column column : typeOf(operand).getColumns())
+    if (!llvm::is_contained(inner, column))
+      order.push_back(column);
+  llvm::append_range(order, inner);
+  materialize(operand, plainLayout(order), "rows", {});
+}
+
+void Planner::materializeConstants() {
+  // What a running pipeline reads of a constant is a table, in the order that
+  // its reader asks for; a single element is part of the code.
+  Block &body = function.getBody().front();
+  Breakers breakers(function);
+  SmallVector<Value> tables;
+  for (Operation &op : body) {
+    if (op.getNumResults() != 1 || !breakers.isConstant(op.getResult(0)) ||
+        isa<MaterializeOp>(op))
+      continue;
+    Value value = op.getResult(0);
+    if (typeOf(value).getColumns().empty() && isa<JoinOp>(op) &&
+        op.getNumOperands() == 0)
+      continue;
+    bool read = llvm::any_of(op.getUsers(), [&](Operation *user) {
+      return user->getNumResults() != 1 ||
+             !breakers.isConstant(user->getResult(0));
+    });
+    // A range is cheaper to compute than to read.
+    if (read && !isa<RangeOp>(op))
+      tables.push_back(value);
+  }
+  for (Value value : tables) {
+    SmallVector<Column> order, last;
+    llvm::SmallDenseSet<StringRef> looked;
+    for (Operation *user : value.getUsers())
+      if (auto lookup = dyn_cast<LookupOp>(user);
+          lookup && lookup.getSource() == value)
+        for (StringRef key : lookup.getKeys().getAsValueRange<StringAttr>())
+          looked.insert(key);
+    for (Column column : typeOf(value).getColumns())
+      (looked.empty() || looked.contains(column.getName()) ? order : last)
+          .push_back(column);
+    order.append(last);
+    b.setInsertionPointAfterValue(value);
+    auto table = MaterializeOp::create(
+        b, value.getLoc(), typeOf(value).withLayout(plainLayout(order)), value,
+        b.getStringAttr("table"), DictionaryAttr());
+    value.replaceUsesWithIf(table.getResult(), [&](OpOperand &use) {
+      Operation *owner = use.getOwner();
+      return owner != table && (owner->getNumResults() != 1 ||
+                                !breakers.isConstant(owner->getResult(0)));
+    });
+  }
+}
+
+LogicalResult Planner::run() {
+  borderResults();
+  for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+    // Arguments are row-major in the order of their columns.
+    Value argument = function.getArgument(i);
+    argument.setType(stored(typeOf(argument)));
+  }
+  Breakers breakers(function);
+
+  // In program order: a reader's checks see the layouts of what it reads.
+  SmallVector<std::pair<Value, Breaker>> ordered(breakers.stored.begin(),
+                                                 breakers.stored.end());
+  llvm::sort(ordered, [](auto &x, auto &y) {
+    return x.first.getDefiningOp()->isBeforeInBlock(y.first.getDefiningOp());
+  });
+  SmallVector<ArrayAttr> layouts;
+  SmallVector<DictionaryAttr> designs;
+  for (auto &[value, breaker] : ordered) {
+    layouts.push_back(chooseLayout(value, breaker, breakers));
+    designs.push_back(design(breaker, breakers, value));
+  }
+  const StringRef names[] = {"rows", "contraction", "attention"};
+  for (auto [i, entry] : llvm::enumerate(ordered))
+    materialize(entry.first, layouts[i], names[entry.second.algorithm],
+                designs[i]);
+  for (auto &[value, breaker] : ordered) {
+    if (breaker.algorithm == Breaker::Contract) {
+      planContraction(cast<AggregateOp>(breaker.core), breakers);
+    } else if (breaker.algorithm == Breaker::Attend) {
+      auto softmax = cast<AggregateOp>(breaker.core);
+      Value score = softmax.getInputs()[0];
+      std::optional<Contraction> scores;
+      SmallVector<Value> work{score};
+      while (!work.empty() && !scores) {
+        Operation *op = work.pop_back_val().getDefiningOp();
+        if (!op)
+          continue;
+        if (typeOf(op->getResult(0))
+                .has(cast<StringAttr>(softmax.getOver()[0]).getValue()))
+          scores = matchContraction(op);
+        llvm::append_range(work, op->getOperands());
+      }
+      StringRef over = cast<StringAttr>(softmax.getOver()[0]).getValue();
+      Value weighted = softmax.getInputs()[1];
+      SmallVector<Column> width, queries;
+      for (Column column : typeOf(weighted).getColumns())
+        if (!typeOf(score).has(column.getName()))
+          width.push_back(column);
+      bool leftHasT = typeOf(scores->left).has(over);
+      for (Column column :
+           leftHasT ? scores->rightFree : scores->leftFree)
+        if (softmax.getType().has(column.getName()) &&
+            !typeOf(weighted).has(column.getName()))
+          queries.push_back(column);
+      auto keyFits = [&](const SymExpr &offset) {
+        return strideOf(offset, over).has_value();
+      };
+      auto queryFits = [&](const SymExpr &offset) {
+        SmallVector<Column> columns(queries);
+        return chain(offset, columns).has_value();
+      };
+      Value left = scores->left, right = scores->right;
+      layOutOperand(leftHasT ? left : right, scores->k, softmax, keyFits);
+      layOutOperand(leftHasT ? right : left, scores->k, softmax, queryFits);
+      layOutOperand(weighted, width, softmax, keyFits);
+    }
+  }
+  materializeConstants();
+  for (unsigned i = 0; i < function.getNumResults(); ++i)
+    function.removeResultAttr(i, b.getStringAttr("rel.layout"));
+  SmallVector<Type> results(
+      function.getBody().front().getTerminator()->getOperandTypes());
+  SmallVector<Type> arguments(function.getBody().front().getArgumentTypes());
+  function.setType(b.getFunctionType(arguments, results));
+  return success();
+}
+
+LogicalResult joinery::planModule(ModuleOp module, const PlanOptions &options) {
+  auto function = module.lookupSymbol<func::FuncOp>("main");
+  if (!function)
+    return module.emitError("there is no function @main to plan");
+  return Planner(module, function, options).run();
+}
