@@ -1,0 +1,69 @@
+//===- Isa.h - Descriptions of instruction-set levels -----------*- C++ -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Every number that depends on an instruction set lives here. Each kernel is
+// generated once per level; the runtime picks a level by its name when it
+// opens an object.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_CODEGEN_ISA_H
+#define JOINERY_CODEGEN_ISA_H
+
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/StringRef.h"
+
+#include <cstdint>
+#include <string>
+
+namespace mlir {
+class Operation;
+}
+
+namespace joinery {
+
+/// Columns of a packed f32 panel, at every level ("one store, every level").
+inline constexpr int64_t kPanelWidth = 48;
+/// Every row of kernel scratch is padded to a multiple of this many elements.
+inline constexpr int64_t kRowPadding = 16;
+
+struct Isa {
+  /// The level's name in objects and in JOINERY_ISA.
+  std::string name;
+  /// f32 elements in one vector register.
+  int64_t lanes;
+  /// Architectural vector registers.
+  int64_t registers;
+  /// Rows and columns of the f32 register block. Columns divide kPanelWidth.
+  int64_t mr, nr;
+  /// Contraction steps unrolled in the innermost loop.
+  int64_t unroll;
+  /// Longest contraction (K) to run in one call, so that a panel and the rows
+  /// of A stay in the level-2 cache; callers accumulate over slices of it.
+  int64_t kc;
+  /// LLVM's name of the processor and the features on top of it.
+  std::string cpu, features;
+  /// Bytes of level-1 data and level-2 cache that a core may count on.
+  int64_t l1, l2;
+
+  /// How many vectors one 16-element group takes.
+  int64_t vectorsPer16() const { return kRowPadding / lanes; }
+};
+
+/// All levels that code is generated for, weakest first.
+llvm::ArrayRef<Isa> allIsas();
+
+/// The level of that name, or null.
+const Isa *findIsa(llvm::StringRef name);
+
+/// Makes LLVM generate `func` (a func.func or an llvm.func) for `isa`, with
+/// whole registers and without calls to a C library.
+void setIsa(mlir::Operation *func, const Isa &isa);
+
+} // namespace joinery
+
+#endif // JOINERY_CODEGEN_ISA_H

@@ -1,0 +1,52 @@
+//===- MicroKernel.h - Generated contraction kernels ------------*- C++ -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Each function here returns a private function of the module, made at the
+// first call for an instruction-set level. All of them take `!llvm.ptr` and
+// `i64`; strides count elements. None of them touches memory beyond what its
+// comment says.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_CODEGEN_MICROKERNEL_H
+#define JOINERY_CODEGEN_MICROKERNEL_H
+
+#include "joinery/CodeGen/Isa.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+
+namespace joinery {
+
+/// f32 contraction with `width` (16, 32, 48 or 64) columns:
+///   (A: ptr, lda: i64, B: ptr, ldb: i64, C: ptr, ldc: i64, M: i64, K: i64,
+///    accumulate: i1, next: ptr)
+///   C[M][width] = (accumulate ? C : 0) + A[M][K] * B[K][width]
+/// Rows of A, B and C are contiguous. An element's bits depend on its row of A
+/// and its column of B only: not on M, not on the row's place. Cutting K into
+/// calls that accumulate does not change them either.
+/// Where `next` is not null, K * width floats from there are prefetched into
+/// the level-2 cache: the panel that the following call reads as B (its row
+/// stride is taken to be `width`).
+mlir::func::FuncOp getOrCreateGemm(mlir::ModuleOp module, const Isa &isa,
+                                   int64_t width);
+
+/// f32 transpose with an optional gather:
+///   (src: ptr, ld: i64, index: ptr, rows: i64, cols: i64, dst: ptr, ldd: i64)
+///   dst[c][r] = src[index ? index[r] : r][c]  for r < rows, c < cols
+/// `index` points to i32 or is null. dst[c][r] is 0 for r from `rows` to the
+/// next multiple of 16, so ldd >= that multiple.
+mlir::func::FuncOp getOrCreateTranspose(mlir::ModuleOp module, const Isa &isa);
+
+/// Gathers f32 rows:
+///   (src: ptr, ld: i64, index: ptr, rows: i64, cols: i64, dst: ptr, ldd: i64)
+///   dst[r][c] = src[index ? index[r] : r][c]  for r < rows, c < cols
+/// Nothing else of dst is written.
+mlir::func::FuncOp getOrCreateCopyRows(mlir::ModuleOp module, const Isa &isa);
+
+} // namespace joinery
+
+#endif // JOINERY_CODEGEN_MICROKERNEL_H

@@ -1,0 +1,66 @@
+//===- Isa.cpp - Descriptions of instruction-set levels -------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "joinery/CodeGen/Isa.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/Operation.h"
+#include "llvm/ADT/STLExtras.h"
+
+using namespace mlir;
+
+namespace joinery {
+
+llvm::ArrayRef<Isa> allIsas() {
+  static const Isa isas[] = {
+      {.name = "avx2",
+       .lanes = 8,
+       .registers = 16,
+       .mr = 6,
+       .nr = 16,
+       .unroll = 4,
+       .kc = 768,
+       .cpu = "x86-64-v3",
+       .features = "",
+       .l1 = 32 << 10,
+       .l2 = 256 << 10},
+      {.name = "avx512",
+       .lanes = 16,
+       .registers = 32,
+       .mr = 8,
+       .nr = 48,
+       .unroll = 4,
+       .kc = 768,
+       .cpu = "x86-64-v4",
+       .features = "",
+       .l1 = 32 << 10,
+       .l2 = 1 << 20},
+  };
+  return isas;
+}
+
+const Isa *findIsa(llvm::StringRef name) {
+  const Isa *isa =
+      llvm::find_if(allIsas(), [&](const Isa &i) { return i.name == name; });
+  return isa == allIsas().end() ? nullptr : isa;
+}
+
+void setIsa(Operation *func, const Isa &isa) {
+  Builder b(func->getContext());
+  SmallVector<Attribute> attrs;
+  auto add = [&](StringRef key, StringRef value) {
+    attrs.push_back(b.getStrArrayAttr({key, value}));
+  };
+  add("target-cpu", isa.cpu);
+  if (!isa.features.empty())
+    add("target-features", isa.features);
+  // x86-64-v4 is tuned for 256-bit vectors unless told otherwise.
+  add("prefer-vector-width", std::to_string(isa.lanes * 32));
+  add("min-legal-vector-width", std::to_string(isa.lanes * 32));
+  func->setAttr("passthrough", b.getArrayAttr(attrs));
+}
+
+} // namespace joinery

@@ -1,0 +1,131 @@
+//===- MicroKernelTest.cpp - Tests of the generated contractions ----------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "CompiledModule.h"
+#include "joinery/CodeGen/MicroKernel.h"
+#include "gtest/gtest.h"
+
+#include <cmath>
+#include <cstring>
+#include <random>
+
+using namespace joinery;
+using namespace joinery::test;
+using mlir::func::FuncOp;
+
+namespace {
+
+using Gemm = void(const float *, int64_t, const float *, int64_t, float *,
+                  int64_t, int64_t, int64_t, bool, const float *);
+
+std::vector<float> randomFloats(size_t count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  std::vector<float> values(count);
+  for (float &value : values)
+    value = uniform(random);
+  return values;
+}
+
+/// The kernels of one level in one shared object.
+class MicroKernels : public testing::TestWithParam<std::string> {
+protected:
+  void SetUp() override {
+    isa = findIsa(GetParam());
+    ASSERT_NE(isa, nullptr);
+    if (!canRun(*isa))
+      GTEST_SKIP() << "this machine lacks " << isa->name;
+    context = makeContext();
+    module = mlir::ModuleOp::create(mlir::UnknownLoc::get(context.get()));
+  }
+
+  void exportFunction(FuncOp func) {
+    func.setPublic();
+    names.push_back(func.getName().str());
+  }
+  void compile() {
+    compiled = std::make_unique<CompiledModule>(*module, names);
+    ASSERT_EQ(compiled->error(), "");
+  }
+
+  const Isa *isa = nullptr;
+  std::unique_ptr<mlir::MLIRContext> context;
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  std::vector<std::string> names;
+  std::unique_ptr<CompiledModule> compiled;
+};
+
+// Tests that every width agrees with a double-precision sum, for tails of M and
+// K, foreign strides and both values of `accumulate`, and writes nothing else.
+TEST_P(MicroKernels, Gemm) {
+  for (int64_t width : {16, 32, 48, 64})
+    exportFunction(getOrCreateGemm(*module, *isa, width));
+  compile();
+  size_t which = 0;
+  for (int64_t width : {16, 32, 48, 64}) {
+    auto *gemm = compiled->get<Gemm>(names[which++]);
+    ASSERT_NE(gemm, nullptr);
+    for (int64_t m : {0, 1, 2, 3, 5, 7, 8, 12, 23, 40})
+      for (int64_t k : {0, 1, 3, 4, 31, 48, 50, 100})
+        for (bool accumulate : {false, true}) {
+          int64_t lda = k + 3, ldb = width + 16, ldc = width + 5;
+          auto a = randomFloats((m + 1) * lda, 1);
+          auto b = randomFloats((k + 1) * ldb, 2);
+          auto c = randomFloats((m + 1) * ldc, 3);
+          auto next = randomFloats((k + 1) * width, 4);
+          auto expected = c;
+          gemm(a.data(), lda, b.data(), ldb, c.data(), ldc, m, k, accumulate,
+               m % 2 ? next.data() : nullptr);
+          for (int64_t r = 0; r < m; ++r)
+            for (int64_t n = 0; n < width; ++n) {
+              double sum = accumulate ? expected[r * ldc + n] : 0;
+              for (int64_t i = 0; i < k; ++i)
+                sum += double(a[r * lda + i]) * b[i * ldb + n];
+              ASSERT_NEAR(c[r * ldc + n], sum, 2e-5)
+                  << width << " wide, M=" << m << " K=" << k << " at " << r
+                  << "," << n;
+              expected[r * ldc + n] = c[r * ldc + n];
+            }
+          ASSERT_EQ(0, std::memcmp(expected.data(), c.data(),
+                                   c.size() * sizeof(float)))
+              << "padding was written";
+        }
+  }
+}
+
+// Tests that a row's bits depend on neither M nor its place, and that cutting
+// the contraction into slices keeps them.
+TEST_P(MicroKernels, GemmBits) {
+  exportFunction(getOrCreateGemm(*module, *isa, 48));
+  compile();
+  auto *gemm = compiled->get<Gemm>(names[0]);
+  constexpr int64_t m = 23, k = 203, width = 48;
+  auto a = randomFloats(m * k, 5), b = randomFloats(k * width, 6);
+  std::vector<float> whole(m * width), part(m * width);
+  gemm(a.data(), k, b.data(), width, whole.data(), width, m, k, false, nullptr);
+  for (int64_t first : {0, 1, 5})
+    for (int64_t count = 1; first + count <= m; ++count) {
+      gemm(a.data() + first * k, k, b.data(), width, part.data(), width, count,
+           k, false, nullptr);
+      ASSERT_EQ(0, std::memcmp(part.data(), whole.data() + first * width,
+                               count * width * sizeof(float)))
+          << count << " rows from " << first;
+    }
+  for (int64_t cut : {1, 48, 77, 200}) {
+    gemm(a.data(), k, b.data(), width, part.data(), width, m, cut, false,
+         nullptr);
+    gemm(a.data() + cut, k, b.data() + cut * width, width, part.data(), width,
+         m, k - cut, true, nullptr);
+    ASSERT_EQ(part, whole) << "cut at " << cut;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, MicroKernels,
+                         testing::Values("avx2", "avx512"),
+                         [](const auto &info) { return info.param; });
+
+} // namespace
