@@ -111,8 +111,8 @@ void optimize(Module &module, TargetMachine &machine, int level) {
 /// An object that needs anything from elsewhere would fail to link in the
 /// user's program, long after the mistake.
 Error checkSelfContained(StringRef object, const EmitOptions &options) {
-  auto file =
-      object::ObjectFile::createELFObjectFile(MemoryBufferRef(object, "object"));
+  auto file = object::ObjectFile::createELFObjectFile(
+      MemoryBufferRef(object, "object"));
   if (!file)
     return file.takeError();
   std::string missing;
@@ -197,8 +197,8 @@ Expected<EmittedCode> emit(mlir::ModuleOp llvmModule,
   if (!errors.empty())
     return makeError("LLVM can't generate code for the kernels: " + errors);
   if (options.kind == EmitKind::Object)
-    if (Error error = checkSelfContained(StringRef(code.data(), code.size()),
-                                         options))
+    if (Error error =
+            checkSelfContained(StringRef(code.data(), code.size()), options))
       return std::move(error);
   return code;
 }

@@ -45,10 +45,19 @@ Error linkShared(MemoryBufferRef object, StringRef soPath,
     }
   }
 
-  std::vector<std::string> args = {
-      "ld.lld",         "-shared",     "-z",  "defs",       "-z",
-      "relro",          "-z",          "now", "-z",         "noexecstack",
-      "--hash-style=gnu", "--threads=1", "--build-id=fast"};
+  std::vector<std::string> args = {"ld.lld",
+                                   "-shared",
+                                   "-z",
+                                   "defs",
+                                   "-z",
+                                   "relro",
+                                   "-z",
+                                   "now",
+                                   "-z",
+                                   "noexecstack",
+                                   "--hash-style=gnu",
+                                   "--threads=1",
+                                   "--build-id=fast"};
   if (!options.soname.empty())
     args.push_back("-soname=" + options.soname);
   for (const auto &[alias, symbol] : options.aliases)
@@ -70,7 +79,8 @@ Error linkShared(MemoryBufferRef object, StringRef soPath,
       lld::lldMain(argv, os, os, {{lld::Gnu, &lld::elf::link}});
   usable = result.canRunAgain;
   if (result.retCode != 0)
-    return makeError("linking " + soPath + " failed: " + StringRef(output).trim());
+    return makeError("linking " + soPath +
+                     " failed: " + StringRef(output).trim());
   return Error::success();
 }
 

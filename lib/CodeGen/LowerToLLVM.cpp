@@ -65,8 +65,9 @@ struct LowerKernelBodyPass
   void runOnOperation() final {
     walkAndApplyPatterns(getOperation(), vectorPatterns);
     ConversionTarget target(getContext());
-    target.addIllegalOp<scf::ForallOp, scf::ForOp, scf::IfOp, scf::IndexSwitchOp,
-                        scf::ParallelOp, scf::WhileOp, scf::ExecuteRegionOp>();
+    target
+        .addIllegalOp<scf::ForallOp, scf::ForOp, scf::IfOp, scf::IndexSwitchOp,
+                      scf::ParallelOp, scf::WhileOp, scf::ExecuteRegionOp>();
     target.markUnknownOpDynamicallyLegal([](Operation *) { return true; });
     if (failed(applyPartialConversion(getOperation(), target, loopPatterns)))
       signalPassFailure();
@@ -102,8 +103,8 @@ struct ConvertKernelsToLLVMPass
     ub::populateUBToLLVMConversionPatterns(converter, patterns);
     LLVMConversionTarget target(*ctx);
     target.addLegalOp<ModuleOp>();
-    if (failed(applyFullConversion(getOperation(), target,
-                                   std::move(patterns))))
+    if (failed(
+            applyFullConversion(getOperation(), target, std::move(patterns))))
       return signalPassFailure();
     // MLIR's visibility says nothing about linkage.
     for (auto func : getOperation().getOps<LLVM::LLVMFuncOp>())
@@ -115,9 +116,9 @@ struct ConvertKernelsToLLVMPass
 } // namespace
 
 void registerCodeGenDialects(DialectRegistry &registry) {
-  registry.insert<arith::ArithDialect, cf::ControlFlowDialect, func::FuncDialect,
-                  LLVM::LLVMDialect, math::MathDialect, scf::SCFDialect,
-                  vector::VectorDialect>();
+  registry.insert<arith::ArithDialect, cf::ControlFlowDialect,
+                  func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
+                  scf::SCFDialect, vector::VectorDialect>();
   registerBuiltinDialectTranslation(registry);
   registerLLVMDialectTranslation(registry);
 }

@@ -26,8 +26,8 @@ public:
 
   func::FuncOp run() {
     Type i1 = k.b.getI1Type();
-    func::FuncOp func = k.begin({k.ptr, k.i64, k.ptr, k.i64, k.ptr, k.i64,
-                                 k.i64, k.i64, i1, k.ptr});
+    func::FuncOp func = k.begin(
+        {k.ptr, k.i64, k.ptr, k.i64, k.ptr, k.i64, k.i64, k.i64, i1, k.ptr});
     a = func.getArgument(0), lda = func.getArgument(1);
     bPanel = func.getArgument(2), ldb = func.getArgument(3);
     c = func.getArgument(4), ldc = func.getArgument(5);
@@ -41,11 +41,12 @@ public:
     int64_t groups = width / groupWidth(main);
     prefetchEnd = k.select(k.isNull(next), zero, k.mul(depth, width));
     Value tiles = k.mul(k.ceilDiv(rows, main), groups);
-    Value lines = k.add(k.constant(kPrefetchBlock * width / kCacheLine - 1), tiles);
+    Value lines =
+        k.add(k.constant(kPrefetchBlock * width / kCacheLine - 1), tiles);
     // A tile's burst; no tile at all means no burst either.
     prefetchBurst = k.mul(
-        arith::DivSIOp::create(k.b, lines,
-                               arith::MaxSIOp::create(k.b, tiles, k.constant(1))),
+        arith::DivSIOp::create(
+            k.b, lines, arith::MaxSIOp::create(k.b, tiles, k.constant(1))),
         kCacheLine);
 
     Value row = zero, offset = zero;
@@ -139,20 +140,22 @@ private:
                     });
     };
 
-    Values acc = k.loop(
-        k.constant(0), unrolledDepth, kPrefetchBlock, init,
-        [&](Value block, ValueRange carried) {
-          Value from = carried.back();
-          Value to = k.min(k.add(from, prefetchBurst), prefetchEnd);
-          k.loop(from, to, kCacheLine, {}, [&](Value line, ValueRange) -> Values {
-            k.prefetch(k.at(next, line));
-            return {};
-          });
-          Value end = k.min(k.add(block, kPrefetchBlock), unrolledDepth);
-          Values sums = steps(block, end, isa.unroll, carried.drop_back());
-          sums.push_back(to);
-          return sums;
-        });
+    Values acc =
+        k.loop(k.constant(0), unrolledDepth, kPrefetchBlock, init,
+               [&](Value block, ValueRange carried) {
+                 Value from = carried.back();
+                 Value to = k.min(k.add(from, prefetchBurst), prefetchEnd);
+                 k.loop(from, to, kCacheLine, {},
+                        [&](Value line, ValueRange) -> Values {
+                          k.prefetch(k.at(next, line));
+                          return {};
+                        });
+                 Value end = k.min(k.add(block, kPrefetchBlock), unrolledDepth);
+                 Values sums =
+                     steps(block, end, isa.unroll, carried.drop_back());
+                 sums.push_back(to);
+                 return sums;
+               });
     Value reached = acc.pop_back_val();
     acc = steps(unrolledDepth, depth, 1, acc);
     for (int64_t r = 0; r < tileRows; ++r)
@@ -173,8 +176,7 @@ private:
 func::FuncOp getOrCreateGemm(ModuleOp module, const Isa &isa, int64_t width) {
   assert(width % kRowPadding == 0 && width > 0 && width <= 64 &&
          "panels are 16, 32, 48 or 64 wide");
-  std::string name =
-      "jn_gemm_f32x" + std::to_string(width) + "_" + isa.name;
+  std::string name = "jn_gemm_f32x" + std::to_string(width) + "_" + isa.name;
   if (auto func = module.lookupSymbol<func::FuncOp>(name))
     return func;
   return GemmGenerator(module, isa, width, name).run();

@@ -65,15 +65,17 @@ public:
                                       mlir::LLVM::ZeroOp::create(b, ptr));
   }
   Value less(Value x, Value y) {
-    return mlir::arith::CmpIOp::create(b, mlir::arith::CmpIPredicate::slt, x, y);
+    return mlir::arith::CmpIOp::create(b, mlir::arith::CmpIPredicate::slt, x,
+                                       y);
   }
   Value select(Value condition, Value x, Value y) {
     return mlir::arith::SelectOp::create(b, condition, x, y);
   }
 
   Value at(Value base, Value offset, mlir::Type element = {}) {
-    return mlir::LLVM::GEPOp::create(b, ptr, element ? element : f32, base,
-                                     mlir::ArrayRef<mlir::LLVM::GEPArg>(offset));
+    return mlir::LLVM::GEPOp::create(
+        b, ptr, element ? element : f32, base,
+        mlir::ArrayRef<mlir::LLVM::GEPArg>(offset));
   }
   Value at(Value base, int64_t offset) {
     if (offset == 0)
@@ -100,14 +102,15 @@ public:
   /// for (i = from; i < to; i += step) carried = body(i, carried)
   Values loop(Value from, Value to, int64_t step, mlir::ValueRange carried,
               llvm::function_ref<Values(Value, mlir::ValueRange)> body) {
-    auto loop = mlir::scf::ForOp::create(
-        b, from, to, constant(step), carried,
-        [&](mlir::OpBuilder &, mlir::Location loc, Value i,
-            mlir::ValueRange values) {
-          // The builder is `b` itself, inside the loop.
-          Values results = body(i, values);
-          mlir::scf::YieldOp::create(b, loc, results);
-        });
+    auto loop =
+        mlir::scf::ForOp::create(b, from, to, constant(step), carried,
+                                 [&](mlir::OpBuilder &, mlir::Location loc,
+                                     Value i, mlir::ValueRange values) {
+                                   // The builder is `b` itself, inside the
+                                   // loop.
+                                   Values results = body(i, values);
+                                   mlir::scf::YieldOp::create(b, loc, results);
+                                 });
     return Values(loop.getResults());
   }
 

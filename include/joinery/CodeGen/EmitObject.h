@@ -20,7 +20,7 @@
 namespace mlir {
 class DialectRegistry;
 class OpPassManager;
-}
+} // namespace mlir
 
 namespace joinery {
 

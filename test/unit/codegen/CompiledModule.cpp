@@ -59,9 +59,9 @@ CompiledModule::CompiledModule(ModuleOp module,
   if (!handle)
     message = dlerror();
   llvm::sys::fs::remove(path);
-  compileSeconds = std::chrono::duration<double>(
-                       std::chrono::steady_clock::now() - start)
-                       .count();
+  compileSeconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+          .count();
 }
 
 CompiledModule::~CompiledModule() {

@@ -1,4 +1,5 @@
-//===- CompiledModule.h - Compiles and loads a module of kernels -*- C++ -*-===//
+//===- CompiledModule.h - Compiles and loads a module of kernels -*- C++
+//-*-===//
 //
 // Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "CompiledModule.h"
 #include "joinery/CodeGen/MicroKernel.h"
+#include "CompiledModule.h"
 #include "gtest/gtest.h"
 
 #include <cmath>
@@ -122,6 +122,63 @@ TEST_P(MicroKernels, GemmBits) {
          m, k - cut, true, nullptr);
     ASSERT_EQ(part, whole) << "cut at " << cut;
   }
+}
+
+using Move = void(const float *, int64_t, const int32_t *, int64_t, int64_t,
+                  float *, int64_t);
+
+/// Rows to move: all in order, or some out of order.
+std::vector<int32_t> someRows(int64_t rows) {
+  std::vector<int32_t> index(rows);
+  for (int64_t r = 0; r < rows; ++r)
+    index[r] = (r * 7 + 3) % 50;
+  return index;
+}
+
+// Tests that a transpose moves every element, pads with zeros to a multiple of
+// 16 rows and writes nothing else.
+TEST_P(MicroKernels, Transpose) {
+  exportFunction(getOrCreateTranspose(*module, *isa));
+  compile();
+  auto *transpose = compiled->get<Move>(names[0]);
+  constexpr int64_t ld = 70;
+  auto src = randomFloats(50 * ld, 7);
+  for (int64_t rows : {0, 1, 7, 8, 15, 16, 17, 33, 50})
+    for (int64_t cols : {0, 1, 8, 15, 16, 64, 67})
+      for (bool gather : {false, true}) {
+        auto index = someRows(rows);
+        int64_t padded = (rows + 15) / 16 * 16, ldd = padded + 3;
+        std::vector<float> dst((cols + 1) * ldd, -7), expected = dst;
+        for (int64_t c = 0; c < cols; ++c)
+          for (int64_t r = 0; r < padded; ++r)
+            expected[c * ldd + r] =
+                r < rows ? src[(gather ? index[r] : r) * ld + c] : 0;
+        transpose(src.data(), ld, gather ? index.data() : nullptr, rows, cols,
+                  dst.data(), ldd);
+        ASSERT_EQ(dst, expected) << rows << "x" << cols << " gather=" << gather;
+      }
+}
+
+// Tests that rows are copied, whatever their length, and nothing else is.
+TEST_P(MicroKernels, CopyRows) {
+  exportFunction(getOrCreateCopyRows(*module, *isa));
+  compile();
+  auto *copyRows = compiled->get<Move>(names[0]);
+  constexpr int64_t ld = 70;
+  auto src = randomFloats(50 * ld, 8);
+  for (int64_t rows : {0, 1, 9})
+    for (int64_t cols : {0, 1, 15, 16, 17, 64, 69})
+      for (bool gather : {false, true}) {
+        auto index = someRows(rows);
+        int64_t ldd = cols + 3;
+        std::vector<float> dst((rows + 1) * ldd, -7), expected = dst;
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t c = 0; c < cols; ++c)
+            expected[r * ldd + c] = src[(gather ? index[r] : r) * ld + c];
+        copyRows(src.data(), ld, gather ? index.data() : nullptr, rows, cols,
+                 dst.data(), ldd);
+        ASSERT_EQ(dst, expected) << rows << "x" << cols << " gather=" << gather;
+      }
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, MicroKernels,
