@@ -6,6 +6,10 @@ if(JOINERY_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${JOINERY_CCACHE})
 endif()
 
+# Installed tools find the installed runtime, and LLVM where it was linked from.
+set(CMAKE_INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)
+
 # joinery_target_options(TARGET): what every target of ours is compiled with.
 function(joinery_target_options target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-unused-parameter)
