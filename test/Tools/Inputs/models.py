@@ -1,0 +1,27 @@
+"""Writes small ONNX models that a compiler must refuse: models.py KIND OUT.onnx"""
+
+import sys
+
+import onnx
+from onnx import TensorProto, helper
+
+KIND, OUT = sys.argv[1:]
+x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])
+y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+
+NODES = {
+    # Three problems: all of them have to be named.
+    "unsupported": [
+        helper.make_node("NonMaxSuppression", ["x", "x"], ["a"], name="first_bad"),
+        helper.make_node("Frobnicate", ["x"], ["b"], name="second_bad", domain="com.example"),
+        helper.make_node("Relu", ["x"], ["c"], name="good"),
+        helper.make_node("Det", ["c"], ["y"], name="third_bad"),
+    ],
+    "relu": [helper.make_node("Relu", ["x"], ["y"], name="relu")],
+    "dangling": [helper.make_node("Add", ["x", "nowhere"], ["y"], name="adds")],
+    "cycle": [helper.make_node("Add", ["x", "y"], ["a"], name="ring1"),
+              helper.make_node("Relu", ["a"], ["y"], name="ring2")],
+}
+graph = helper.make_graph(NODES[KIND], "test", [x], [y])
+opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.example", 1)]
+onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), OUT)
