@@ -81,12 +81,34 @@ struct Importer::Impl {
 /// elements of a one-element polynomial and the reverse.
 void normalise(Importer &importer, Tensor &tensor);
 
+/// The tensor seen with other dimensions over the same columns. What depends on
+/// the order of the columns stays where that is the same.
+Tensor viewOf(Importer &importer, const Tensor &tensor, Dims dims);
+/// The tensor with dimensions of the given extents, row-major (Reshape).
+mlir::FailureOr<Tensor> reshapeTo(Importer &importer, const Tensor &tensor,
+                                  llvm::ArrayRef<SymExpr> extents);
+/// Keys start + step * i, i < extent, of dimension `dim`.
+Tensor sliceOf(Importer &importer, const Tensor &tensor, unsigned dim,
+               const SymExpr &start, int64_t step, const SymExpr &extent);
+/// The tensor broadcast to `extents` in the way of Expand.
+mlir::FailureOr<Tensor> expandTo(Importer &importer, const Tensor &tensor,
+                                 llvm::ArrayRef<SymExpr> extents);
+/// Element `i` of stored bytes as a number; nothing for other types.
+std::optional<double> readElement(llvm::ArrayRef<char> bytes, size_t i,
+                                  int onnxType);
+/// A product of all extents.
+SymExpr sizeOf(const Tensor &tensor);
+/// An exclusive upper bound of an integer relation that is at least 0.
+std::optional<SymExpr> knownBound(mlir::Value relation);
+
 /// Creates @main with the inputs as arguments, and returns from it.
 mlir::LogicalResult createArguments(Importer &importer);
 mlir::LogicalResult createResults(Importer &importer,
                                   llvm::ArrayRef<std::string> outputs);
 /// Erases operations and tables that no result needs.
 void eraseDead(Importer &importer);
+
+llvm::ArrayRef<OpEntry> layoutBorderOps(); // LayoutBorders.cpp
 
 /// The registry's row for an operator, or null; `known` tells whether there is
 /// one for another opset.

@@ -351,6 +351,19 @@ static llvm::APFloat readFloat(ArrayRef<char> bytes, size_t i, int type) {
   }
 }
 
+std::optional<double> joinery::onnx_import::readElement(ArrayRef<char> bytes,
+                                                       size_t i, int type) {
+  if (!elementBytes(type) || (i + 1) * elementBytes(type) > bytes.size())
+    return std::nullopt;
+  if (!isFloat(type))
+    return double(readInt(bytes, i, type));
+  llvm::APFloat value = readFloat(bytes, i, type);
+  bool inexact;
+  value.convert(llvm::APFloat::IEEEdouble(),
+                llvm::APFloat::rmNearestTiesToEven, &inexact);
+  return value.convertToDouble();
+}
+
 /// The constant as c0 + sum of c_i * key_i, if it is that.
 static std::optional<SymExpr> affineForm(ArrayRef<char> bytes,
                                          const Tensor &tensor) {
@@ -510,15 +523,10 @@ Importer::constantElements(const Tensor &tensor, size_t limit) {
     stored.length = *table.getLength();
     ArrayRef<char> bytes = impl->file.bytes(stored);
     for (int64_t i = 0; i < count; ++i) {
-      if (!isFloat(stored.type)) {
-        result.push_back(double(readInt(bytes, i, stored.type)));
-        continue;
-      }
-      llvm::APFloat value = readFloat(bytes, i, stored.type);
-      bool inexact;
-      value.convert(llvm::APFloat::IEEEdouble(),
-                    llvm::APFloat::rmNearestTiesToEven, &inexact);
-      result.push_back(value.convertToDouble());
+      auto element = readElement(bytes, i, stored.type);
+      if (!element)
+        return std::nullopt;
+      result.push_back(*element);
     }
     return result;
   }

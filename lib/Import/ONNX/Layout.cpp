@@ -1,4 +1,4 @@
-//===- Layout.cpp - Layout operators --------------------------------------===//
+//===- Layout.cpp - Operators that change only the view -------------------===//
 //
 // Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -6,9 +6,454 @@
 //===----------------------------------------------------------------------===//
 
 #include "ImporterImpl.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
 using namespace joinery;
 using namespace joinery::onnx_import;
 
-llvm::ArrayRef<OpEntry> joinery::onnx_import::layoutOps() { return {}; }
+//===----------------------------------------------------------------------===//
+// Reshape, Flatten
+//===----------------------------------------------------------------------===//
+
+static LogicalResult importReshape(Importer &importer) {
+  const Tensor &x = *importer.input(0);
+  std::optional<std::vector<SymExpr>> target;
+  if (importer.node().hasInput(1)) {
+    target = importer.symbolicElements(*importer.input(1));
+  } else {
+    target.emplace();
+    for (int64_t extent : importer.node().getInts("shape"))
+      target->push_back(extent);
+  }
+  if (!target)
+    return importer.refuse("the target shape depends on data");
+  bool allowZero = importer.node().getInt("allowzero", 0);
+  SymExpr product(1);
+  std::optional<size_t> open;
+  for (auto [i, extent] : llvm::enumerate(*target)) {
+    if (extent.isConst(-1)) {
+      if (open)
+        return importer.refuse("the target shape has more than one -1");
+      open = i;
+      continue;
+    }
+    if (extent.isConst(0) && !allowZero) {
+      if (int64_t(i) >= x.rank())
+        return importer.refuse("the target shape copies a dimension that the "
+                               "operand lacks");
+      extent = x.dims[i].extent;
+    }
+    if (!importer.isNonNegative(extent))
+      return importer.refuse("the target shape has a dimension (" +
+                             extent.str() + ") that may be negative");
+    product = product * importer.simplify(extent);
+  }
+  SymExpr total = importer.simplify(sizeOf(x));
+  if (open) {
+    if (product.isConst(0))
+      return importer.refuse("the target shape has both 0 and -1");
+    SymExpr extent = importer.simplify(SymExpr::floorDiv(total, product));
+    if (importer.simplify(extent * product - total) != SymExpr(0)) {
+      // The same factors may be there under two names.
+      if (failed(importer.requireEqual(extent * product, total,
+                                       "the size of the reshaped tensor")))
+        return failure();
+    }
+    (*target)[*open] = extent;
+  }
+  auto result = reshapeTo(importer, x, *target);
+  if (failed(result))
+    return failure();
+  importer.setOutput(0, std::move(*result));
+  return success();
+}
+
+static LogicalResult importFlatten(Importer &importer) {
+  const Tensor &x = *importer.input(0);
+  int64_t axis = importer.node().getInt("axis", 1);
+  if (axis < -x.rank() || axis > x.rank())
+    return importer.refuse("axis " + Twine(axis) + " is out of range for rank " +
+                           Twine(x.rank()));
+  if (axis < 0)
+    axis += x.rank();
+  SymExpr rows(1), columns(1);
+  for (auto [i, dim] : llvm::enumerate(x.dims))
+    (int64_t(i) < axis ? rows : columns) =
+        (int64_t(i) < axis ? rows : columns) * dim.extent;
+  auto result = reshapeTo(importer, x, {rows, columns});
+  if (failed(result))
+    return failure();
+  importer.setOutput(0, std::move(*result));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Transpose, Squeeze, Unsqueeze
+//===----------------------------------------------------------------------===//
+
+static LogicalResult importTranspose(Importer &importer) {
+  const Tensor &x = *importer.input(0);
+  std::vector<int64_t> perm = importer.node().getInts("perm");
+  if (perm.empty() && !importer.node().hasAttr("perm"))
+    for (int64_t i = x.rank(); i-- > 0;)
+      perm.push_back(i);
+  std::vector<int64_t> sorted = perm;
+  std::sort(sorted.begin(), sorted.end());
+  for (auto [i, axis] : llvm::enumerate(sorted))
+    if (int64_t(i) != axis || int64_t(sorted.size()) != x.rank())
+      return importer.refuse("perm is not a permutation of the dimensions");
+  if (int64_t(sorted.size()) != x.rank())
+    return importer.refuse("perm is not a permutation of the dimensions");
+  if (std::is_sorted(perm.begin(), perm.end())) {
+    importer.setOutput(0, Tensor(x));
+    return success();
+  }
+  Dims dims;
+  for (int64_t axis : perm)
+    dims.push_back(x.dims[axis]);
+  importer.setOutput(0, viewOf(importer, x, std::move(dims)));
+  return success();
+}
+
+static LogicalResult importSqueeze(Importer &importer) {
+  const Tensor &x = *importer.input(0);
+  auto axes = importer.axes(1, 13, x.rank());
+  if (failed(axes))
+    return failure();
+  bool given = importer.node().opset() < 13 ? importer.node().hasAttr("axes")
+                                            : importer.node().hasInput(1);
+  Dims dims;
+  std::map<std::string, SymExpr> map;
+  for (auto [i, dim] : llvm::enumerate(x.dims)) {
+    bool drop = given ? llvm::is_contained(*axes, int64_t(i))
+                      : dim.extent.isConst(1);
+    if (!drop) {
+      dims.push_back(dim);
+      continue;
+    }
+    if (failed(importer.requireEqual(dim.extent, 1,
+                                     "the size of a squeezed dimension")))
+      return failure();
+    for (const std::string &column : dim.columns)
+      map[column] = 0;
+  }
+  importer.setOutput(0, map.empty() ? viewOf(importer, x, std::move(dims))
+                                    : importer.remap(x, map, std::move(dims)));
+  return success();
+}
+
+static LogicalResult importUnsqueeze(Importer &importer) {
+  const Tensor &x = *importer.input(0);
+  size_t count = importer.node().getInts("axes").size();
+  if (importer.node().opset() >= 13) {
+    auto values = importer.constantInts(1, "axes");
+    if (failed(values))
+      return failure();
+    count = values->size();
+  }
+  auto axes = importer.axes(1, 13, x.rank() + int64_t(count));
+  if (failed(axes))
+    return failure();
+  Dims dims;
+  size_t next = 0;
+  for (size_t i = 0; i < x.rank() + axes->size(); ++i)
+    if (llvm::is_contained(*axes, int64_t(i)))
+      dims.push_back({1, {}});
+    else
+      dims.push_back(x.dims[next++]);
+  importer.setOutput(0, viewOf(importer, x, std::move(dims)));
+  return success();
+}
+
+static LogicalResult importExpand(Importer &importer) {
+  auto shape = importer.symbolicElements(*importer.input(1));
+  if (!shape)
+    return importer.refuse("the target shape depends on data");
+  auto result = expandTo(importer, *importer.input(0), *shape);
+  if (failed(result))
+    return failure();
+  importer.setOutput(0, std::move(*result));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Split, Slice
+//===----------------------------------------------------------------------===//
+
+static LogicalResult importSplit(Importer &importer) {
+  const Node &node = importer.node();
+  const Tensor x = *importer.input(0);
+  auto axis = importer.axisOf(node.getInt("axis", 0), x.rank());
+  if (failed(axis))
+    return failure();
+  SymExpr total = importer.simplify(x.dims[*axis].extent);
+  std::vector<SymExpr> sizes;
+  if (node.opset() < 13) {
+    for (int64_t size : node.getInts("split"))
+      sizes.push_back(size);
+  } else if (node.hasInput(1)) {
+    auto given = importer.symbolicElements(*importer.input(1));
+    if (!given)
+      return importer.refuse("the sizes of the split depend on data");
+    sizes = *given;
+  }
+  int64_t count = node.numOutputs();
+  if (sizes.empty()) {
+    // Equal pieces; the last may be smaller.
+    SymExpr size = SymExpr::floorDiv(total + SymExpr(count - 1), count);
+    if (auto exact = total.exactDiv(count))
+      size = *exact;
+    else if (!total.isConst())
+      return importer.refuse("a dimension of size " + total.str() +
+                             " can't be proved to split into " + Twine(count) +
+                             " equal pieces");
+    for (int64_t i = 0; i + 1 < count; ++i)
+      sizes.push_back(size);
+    sizes.push_back(total - size * SymExpr(count - 1));
+  }
+  if (int64_t(sizes.size()) != count)
+    return importer.refuse("the split names " + Twine(sizes.size()) +
+                           " sizes for " + Twine(count) + " outputs");
+  SymExpr sum;
+  for (const SymExpr &size : sizes) {
+    if (!importer.isNonNegative(size))
+      return importer.refuse("a piece of the split has size " + size.str());
+    sum = sum + size;
+  }
+  if (failed(importer.requireEqual(sum, total, "the sizes of the split")))
+    return failure();
+  SymExpr start;
+  for (int64_t i = 0; i < count; ++i) {
+    importer.setOutput(i, sliceOf(importer, x, *axis, start, 1, sizes[i]));
+    start = importer.simplify(start + sizes[i]);
+  }
+  return success();
+}
+
+/// Bounds beyond this mean "to the end".
+static constexpr int64_t farAway = (int64_t(1) << 31) - 1;
+
+/// One bound of a slice, counted from the front and within the dimension. What
+/// can't be proved to lie within becomes an obligation of the border, except
+/// that an upper end is clamped.
+static FailureOr<SymExpr> sliceBound(Importer &importer, const SymExpr &bound,
+                                     const SymExpr &extent, bool isEnd) {
+  auto number = bound.asConst();
+  if (number && *number >= farAway)
+    return extent;
+  if (number && *number <= -farAway)
+    return SymExpr(0);
+  if (importer.isNonNegative(bound)) {
+    if (importer.isNonNegative(extent - bound))
+      return bound;
+    if (isEnd)
+      return importer.simplify(SymExpr::min(bound, extent));
+    if (extent.isConst())
+      return importer.simplify(SymExpr::min(bound, extent));
+    if (failed(importer.requireAtMost(bound, extent, "the start of the slice")))
+      return failure();
+    return bound;
+  }
+  if (!importer.isLess(bound, 0))
+    return importer.refuse("a bound of the slice (" + bound.str() +
+                           ") has no known sign");
+  SymExpr counted = importer.simplify(extent + bound);
+  if (importer.isNonNegative(counted))
+    return counted;
+  if (extent.isConst())
+    return importer.simplify(SymExpr::max(counted, 0));
+  if (failed(importer.requireAtMost(-bound, extent,
+                                    "the length that a slice counts back")))
+    return failure();
+  return counted;
+}
+
+static LogicalResult importSlice(Importer &importer) {
+  const Node &node = importer.node();
+  Tensor x = *importer.input(0);
+  auto list = [&](unsigned i,
+                  StringRef name) -> std::optional<std::vector<SymExpr>> {
+    if (node.opset() >= 10)
+      return node.hasInput(i) ? importer.symbolicElements(*importer.input(i))
+                              : std::nullopt;
+    if (!node.hasAttr(name))
+      return std::nullopt;
+    std::vector<SymExpr> values;
+    for (int64_t value : node.getInts(name))
+      values.push_back(value);
+    return values;
+  };
+  auto starts = list(1, "starts"), ends = list(2, "ends");
+  if (!starts || !ends || starts->size() != ends->size())
+    return importer.refuse("the bounds of the slice depend on data");
+  std::vector<int64_t> axes, steps(starts->size(), 1);
+  bool hasAxes = node.opset() >= 10 ? node.hasInput(3) : node.hasAttr("axes");
+  if (hasAxes) {
+    auto given = list(3, "axes");
+    for (size_t i = 0; given && i < given->size(); ++i)
+      axes.push_back((*given)[i].asConst().value_or(INT64_MAX));
+  } else {
+    for (size_t i = 0; i < starts->size(); ++i)
+      axes.push_back(i);
+  }
+  if (node.opset() >= 10 && node.hasInput(4)) {
+    auto given = importer.constantInts(4, "steps");
+    if (failed(given))
+      return failure();
+    steps = *given;
+  }
+  if (axes.size() != starts->size() || steps.size() != starts->size())
+    return importer.refuse("axes and steps have other lengths than the bounds");
+  for (size_t i = 0; i < axes.size(); ++i) {
+    auto axis = importer.axisOf(axes[i], x.rank());
+    if (failed(axis))
+      return failure();
+    SymExpr extent = importer.simplify(x.dims[*axis].extent);
+    int64_t step = steps[i];
+    if (step == 0 || step == INT64_MIN)
+      return importer.refuse("a step of the slice is 0");
+    SymExpr start, count;
+    if (step > 0) {
+      auto first = sliceBound(importer, (*starts)[i], extent, false);
+      auto end = sliceBound(importer, (*ends)[i], extent, true);
+      if (failed(first) || failed(end))
+        return failure();
+      start = *first;
+      count = importer.simplify(SymExpr::floorDiv(
+          *end - start + SymExpr(step - 1), SymExpr(step)));
+    } else {
+      // Backwards: from min(start, E-1) down to, not including, the end.
+      auto from = (*starts)[i].asConst(), to = (*ends)[i].asConst();
+      if (!from || !to)
+        return importer.refuse("a backward slice has computed bounds");
+      auto last = sliceBound(importer, *from >= 0 ? *from + (*from < farAway)
+                                      : *from < -1 ? SymExpr(*from + 1)
+                                                   : SymExpr(INT64_MAX),
+                             extent, true);
+      SymExpr stop(0); // one after the last key read, counted from the front
+      if (*to > -farAway) {
+        auto bound = sliceBound(importer,
+                                *to >= 0 ? SymExpr(*to + 1)
+                                : *to < -1 ? SymExpr(*to + 1)
+                                           : SymExpr(INT64_MAX),
+                                extent, true);
+        if (failed(bound))
+          return failure();
+        stop = *bound;
+      }
+      if (failed(last))
+        return failure();
+      start = *last - SymExpr(1);
+      count = importer.simplify(SymExpr::floorDiv(
+          *last - stop + SymExpr(-step - 1), SymExpr(-step)));
+    }
+    if (!importer.isNonNegative(count))
+      count = importer.simplify(SymExpr::max(count, 0));
+    x = sliceOf(importer, x, *axis, start, step, count);
+  }
+  importer.setOutput(0, std::move(x));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Tile, DepthToSpace, SpaceToDepth
+//===----------------------------------------------------------------------===//
+
+static LogicalResult importTile(Importer &importer) {
+  const Tensor &x = *importer.input(0);
+  auto repeats = importer.symbolicElements(*importer.input(1));
+  if (!repeats || int64_t(repeats->size()) != x.rank())
+    return importer.refuse("the repeats depend on data");
+  Tensor source = x;
+  Dims dims;
+  bool same = true;
+  for (auto [dim, repeat] : llvm::zip_equal(x.dims, *repeats)) {
+    if (!importer.isNonNegative(repeat))
+      return importer.refuse("a dimension is repeated " + repeat.str() +
+                             " times");
+    Dim tiled{importer.simplify(dim.extent * repeat), dim.columns};
+    same &= repeat.isConst(1);
+    // The number of the copy is a digit that the relation is constant along.
+    if (!repeat.isConst(1) && !dim.columns.empty())
+      tiled.columns.insert(tiled.columns.begin(),
+                           importer.newColumn("r", repeat));
+    dims.push_back(std::move(tiled));
+  }
+  if (!same) {
+    if (!source.poly && !source.relation)
+      source.relation = importer.relation(source);
+    source.elements.reset();
+    source.constant = nullptr;
+  }
+  importer.setOutput(0, viewOf(importer, source, std::move(dims)));
+  return success();
+}
+
+static LogicalResult importDepthToSpace(Importer &importer) {
+  const Tensor &x = *importer.input(0);
+  const Node &node = importer.node();
+  int64_t block = node.getInt("blocksize", 0);
+  if (x.rank() != 4 || block <= 0)
+    return importer.refuse("the operand has not four dimensions, or the block "
+                           "no size");
+  auto e = [&](unsigned i) { return importer.simplify(x.dims[i].extent); };
+  bool toSpace = node.op() == "DepthToSpace";
+  SymExpr b(block), area(block * block);
+  auto part = [&](const SymExpr &a, const SymExpr &by) {
+    return importer.simplify(SymExpr::floorDiv(a, by));
+  };
+  std::vector<SymExpr> split, merged;
+  SmallVector<int64_t> perm;
+  if (toSpace && node.getString("mode", "DCR") == "CRD") {
+    split = {e(0), part(e(1), area), b, b, e(2), e(3)};
+    perm = {0, 1, 4, 2, 5, 3};
+  } else if (toSpace) {
+    split = {e(0), b, b, part(e(1), area), e(2), e(3)};
+    perm = {0, 3, 4, 1, 5, 2};
+  } else {
+    split = {e(0), e(1), part(e(2), b), b, part(e(3), b), b};
+    perm = {0, 3, 5, 1, 2, 4};
+  }
+  if (toSpace)
+    merged = {e(0), part(e(1), area), e(2) * b, e(3) * b};
+  else
+    merged = {e(0), e(1) * area, part(e(2), b), part(e(3), b)};
+  auto pieces = reshapeTo(importer, x, split);
+  if (failed(pieces))
+    return failure();
+  Dims dims;
+  for (int64_t i : perm)
+    dims.push_back(pieces->dims[i]);
+  auto result =
+      reshapeTo(importer, viewOf(importer, *pieces, std::move(dims)), merged);
+  if (failed(result))
+    return failure();
+  importer.setOutput(0, std::move(*result));
+  return success();
+}
+
+ArrayRef<OpEntry> joinery::onnx_import::layoutOps() {
+  static const std::vector<OpEntry> entries = [] {
+    std::vector<OpEntry> all = {
+        {"", "Reshape", 1, 0, importReshape,
+         "targets that depend on data are refused"},
+        {"", "Flatten", 1, 0, importFlatten, ""},
+        {"", "Transpose", 1, 0, importTranspose, ""},
+        {"", "Squeeze", 1, 0, importSqueeze, ""},
+        {"", "Unsqueeze", 1, 0, importUnsqueeze, ""},
+        {"", "Expand", 8, 0, importExpand,
+         "targets that depend on data are refused"},
+        {"", "Split", 2, 0, importSplit, "sizes that depend on data are refused"},
+        {"", "Slice", 1, 0, importSlice,
+         "bounds that depend on data are refused"},
+        {"", "Tile", 6, 0, importTile, "repeats that depend on data are refused"},
+        {"", "DepthToSpace", 1, 0, importDepthToSpace, ""},
+        {"", "SpaceToDepth", 1, 0, importDepthToSpace, ""},
+    };
+    ArrayRef<OpEntry> borders = layoutBorderOps();
+    all.insert(all.end(), borders.begin(), borders.end());
+    return all;
+  }();
+  return entries;
+}
