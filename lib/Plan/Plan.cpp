@@ -303,8 +303,9 @@ void Planner::materializeConstants() {
         op.getNumOperands() == 0)
       continue;
     bool read = llvm::any_of(op.getUsers(), [&](Operation *user) {
-      return user->getNumResults() != 1 ||
-             !breakers.isConstant(user->getResult(0));
+      return !isa<MaterializeOp>(user) &&
+             (user->getNumResults() != 1 ||
+              !breakers.isConstant(user->getResult(0)));
     });
     // A range is cheaper to compute than to read.
     if (read && !isa<RangeOp>(op))
@@ -328,8 +329,9 @@ void Planner::materializeConstants() {
         b.getStringAttr("table"), DictionaryAttr());
     value.replaceUsesWithIf(table.getResult(), [&](OpOperand &use) {
       Operation *owner = use.getOwner();
-      return owner != table && (owner->getNumResults() != 1 ||
-                                !breakers.isConstant(owner->getResult(0)));
+      return !isa<MaterializeOp>(owner) &&
+             (owner->getNumResults() != 1 ||
+              !breakers.isConstant(owner->getResult(0)));
     });
   }
 }

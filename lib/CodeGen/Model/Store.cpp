@@ -29,7 +29,7 @@ joinery::writeStore(ModuleOp fused, const std::string &path,
   auto function = fused.lookupSymbol<func::FuncOp>("main");
   runtime::StoreWriter writer;
   auto failed = [](const runtime::Status &status) {
-    return llvm::createStringError(status.message);
+    return llvm::createStringError(status.message());
   };
   if (auto status = writer.open(path); !status.ok())
     return failed(status);

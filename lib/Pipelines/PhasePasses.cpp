@@ -1,0 +1,90 @@
+//===- PhasePasses.cpp - Phases as passes ---------------------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Pipe/Pipe.h"
+#include "joinery/Conversion/Conversion.h"
+#include "joinery/Pipelines/Pipelines.h"
+#include "joinery/Plan/Plan.h"
+#include "lib/CodeGen/Model/Model.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Pass/Pass.h"
+
+using namespace mlir;
+using namespace joinery;
+
+namespace {
+/// rel -> blocked rel (see planModule).
+struct PlanPass : PassWrapper<PlanPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(PlanPass)
+  StringRef getArgument() const final { return "plan"; }
+  StringRef getDescription() const final {
+    return "Choose pipelines, layouts and algorithms by cost";
+  }
+  void runOnOperation() final {
+    if (failed(planModule(getOperation(), PlanOptions())))
+      signalPassFailure();
+  }
+};
+
+/// blocked rel -> pipe (see fusePipelines).
+struct FusePass : PassWrapper<FusePass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(FusePass)
+  StringRef getArgument() const final { return "fuse"; }
+  StringRef getDescription() const final {
+    return "Make each pipeline one kernel";
+  }
+  void getDependentDialects(DialectRegistry &registry) const final {
+    registry.insert<pipe::PipeDialect>();
+  }
+  void runOnOperation() final {
+    if (failed(fusePipelines(getOperation())))
+      signalPassFailure();
+  }
+};
+
+/// pipe -> loops: the module becomes the kernels' functions (see lowerKernels).
+struct LowerPass : PassWrapper<LowerPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(LowerPass)
+  LowerPass() = default;
+  LowerPass(const LowerPass &other) : PassWrapper(other) {}
+  StringRef getArgument() const final { return "lower"; }
+  StringRef getDescription() const final {
+    return "Turn kernels into loops over vectors";
+  }
+  void getDependentDialects(DialectRegistry &registry) const final {
+    registerDialects(registry);
+  }
+  void runOnOperation() final {
+    SmallVector<const Isa *> isas;
+    for (const Isa &isa : allIsas())
+      if (level.empty() || level == isa.name)
+        isas.push_back(&isa);
+    if (isas.empty()) {
+      getOperation().emitError("there is no level '") << level << "'";
+      return signalPassFailure();
+    }
+    auto lowered =
+        lowerKernels(getOperation(), isas, borderCheckCount(getOperation()));
+    if (failed(lowered))
+      return signalPassFailure();
+    Block *body = getOperation().getBody();
+    body->clear();
+    body->getOperations().splice(body->end(),
+                                 lowered->module->getBody()->getOperations());
+  }
+  Option<std::string> level{*this, "level",
+                            llvm::cl::desc("the level to generate (all)"),
+                            llvm::cl::init("")};
+};
+} // namespace
+
+void joinery::registerPhasePasses() {
+  PassRegistration<PlanPass>();
+  PassRegistration<FusePass>();
+  PassRegistration<LowerPass>();
+}

@@ -1,0 +1,138 @@
+//===- Phases.cpp - The phases and what each runs -------------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Pipe/Pipe.h"
+#include "dialects/Rel/Rel.h"
+#include "joinery/CodeGen/EmitObject.h"
+#include "joinery/Conversion/Conversion.h"
+#include "joinery/Import/ONNX.h"
+#if __has_include("joinery/Optimize/Passes.h")
+#include "joinery/Optimize/Passes.h"
+#define HAVE_OPT 1
+#endif
+#include "joinery/Pipelines/Pipelines.h"
+#include "joinery/Plan/Plan.h"
+#include "lib/Pipelines/PhaseRunner.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+
+using namespace mlir;
+using namespace joinery;
+
+static const PhaseInfo phaseList[] = {
+    {Phase::Import, "import", "read the ONNX file into the relational algebra"},
+    {Phase::Optimize, "optimize", "rewrite by the laws of the algebra"},
+    {Phase::Plan, "plan", "choose pipelines, layouts and algorithms by cost"},
+    {Phase::Fuse, "fuse", "make each pipeline one kernel"},
+    {Phase::Lower, "lower", "turn kernels into loops over vectors"},
+    {Phase::Emit, "emit", "write the object, the header and the store"},
+};
+
+ArrayRef<PhaseInfo> joinery::phases() { return phaseList; }
+
+void joinery::registerDialects(DialectRegistry &registry) {
+  registry.insert<rel::RelDialect, pipe::PipeDialect, arith::ArithDialect,
+                  func::FuncDialect, math::MathDialect, scf::SCFDialect,
+                  vector::VectorDialect, LLVM::LLVMDialect>();
+  registerCodeGenDialects(registry);
+}
+
+LogicalResult PhaseRunner::dump(Phase phase) {
+  if (options.dumpPhases.empty())
+    return success();
+  llvm::SmallString<128> path(options.dumpPhases);
+  if (auto error = llvm::sys::fs::create_directories(path))
+    return emitError(UnknownLoc::get(context))
+           << "can't make '" << path << "': " << error.message();
+  std::string number = std::to_string(int(phase) + 1);
+  llvm::sys::path::append(path, number + "-" + phaseList[int(phase)].name +
+                                    ".mlir");
+  std::error_code error;
+  llvm::raw_fd_ostream os(path, error);
+  if (error)
+    return emitError(UnknownLoc::get(context))
+           << "can't write '" << path << "': " << error.message();
+  if (phase == Phase::Lower)
+    lowered.module->print(os);
+  else
+    module->print(os);
+  return success();
+}
+
+LogicalResult PhaseRunner::runPhase(Phase phase) {
+  switch (phase) {
+  case Phase::Import: {
+    ImportOptions import;
+    import.outputs = options.outputs;
+    module = importONNX(context, options.input, import);
+    return success(bool(module));
+  }
+  case Phase::Optimize: {
+#ifndef HAVE_OPT
+    return success();
+#else
+    PassManager pm(context);
+    OptimizeOptions optimize;
+    optimize.keepPadding = options.keepPadding;
+    buildOptimizePipeline(pm, optimize);
+    return pm.run(*module);
+#endif
+  }
+  case Phase::Plan:
+    return planModule(*module, PlanOptions());
+  case Phase::Fuse:
+    return fusePipelines(*module);
+  case Phase::Lower: {
+    SmallVector<const Isa *> isas;
+    for (const Isa &isa : allIsas())
+      if (options.levels.empty() ||
+          llvm::is_contained(options.levels, isa.name))
+        isas.push_back(&isa);
+    auto result = lowerKernels(*module, isas, borderCheckCount(*module));
+    if (failed(result))
+      return failure();
+    lowered = std::move(*result);
+    return success();
+  }
+  case Phase::Emit:
+    return success();
+  }
+  return failure();
+}
+
+LogicalResult PhaseRunner::run(Phase until) {
+  for (const PhaseInfo &info : phaseList) {
+    if (options.onPhase)
+      options.onPhase(info.phase);
+    // Each phase ends in a module that verifies: its contract's first half.
+    if (failed(runPhase(info.phase)) ||
+        (info.phase < Phase::Lower && failed(verify(*module))) ||
+        (info.phase != Phase::Emit && failed(dump(info.phase))))
+      return failure();
+    if (info.phase == until)
+      break;
+  }
+  return success();
+}
+
+OwningOpRef<ModuleOp>
+joinery::compileToPhase(MLIRContext *context, const CompileOptions &options) {
+  PhaseRunner runner(context, options);
+  Phase until = std::min(options.until, Phase::Lower);
+  if (failed(runner.run(until)))
+    return nullptr;
+  return until == Phase::Lower ? std::move(runner.lowered.module)
+                               : std::move(runner.module);
+}

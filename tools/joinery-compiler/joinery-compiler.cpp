@@ -1,0 +1,185 @@
+//===- joinery-compiler.cpp - The commands that compile -------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "joinery/Import/ONNX.h"
+#include "joinery/Pipelines/Pipelines.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/MLIRContext.h"
+#include "llvm/Support/raw_ostream.h"
+#include <CLI/CLI.hpp>
+
+using namespace joinery;
+
+namespace {
+/// Prints diagnostics as `error: 'node': text`, notes indented below.
+void printDiagnostic(mlir::Diagnostic &diagnostic) {
+  const char *kind = "error";
+  if (diagnostic.getSeverity() == mlir::DiagnosticSeverity::Warning)
+    kind = "warning";
+  else if (diagnostic.getSeverity() == mlir::DiagnosticSeverity::Note)
+    kind = "note";
+  else if (diagnostic.getSeverity() == mlir::DiagnosticSeverity::Remark)
+    kind = "remark";
+  llvm::errs() << "joinery: " << kind << ": ";
+  if (auto name = llvm::dyn_cast<mlir::NameLoc>(diagnostic.getLocation()))
+    llvm::errs() << "'" << name.getName().getValue() << "': ";
+  llvm::errs() << diagnostic.str() << "\n";
+  for (mlir::Diagnostic &note : diagnostic.getNotes())
+    llvm::errs() << "  note: " << note.str() << "\n";
+}
+
+struct Session {
+  mlir::DialectRegistry registry;
+  std::unique_ptr<mlir::MLIRContext> context;
+  Session() {
+    registerDialects(registry);
+    context = std::make_unique<mlir::MLIRContext>(
+        registry, mlir::MLIRContext::Threading::DISABLED);
+    context->loadAllAvailableDialects();
+    context->getDiagEngine().registerHandler(
+        [](mlir::Diagnostic &diagnostic) {
+          printDiagnostic(diagnostic);
+          return mlir::success();
+        });
+  }
+};
+
+const std::map<std::string, Artifact> artifactNames = {
+    {"obj", Artifact::Object},     {"shared", Artifact::Shared},
+    {"header", Artifact::Header},  {"asm", Artifact::Assembly},
+    {"llvm", Artifact::LLVMIR},    {"mlir", Artifact::MLIR}};
+
+std::map<std::string, Phase> phaseNames() {
+  std::map<std::string, Phase> names;
+  for (const PhaseInfo &info : phases())
+    names[info.name] = info.phase;
+  return names;
+}
+
+int runCompile(CompileOptions &options, const std::vector<std::string> &emit) {
+  Session session;
+  if (options.until != Phase::Emit) {
+    auto module = compileToPhase(session.context.get(), options);
+    if (!module)
+      return 1;
+    module->print(llvm::outs(), mlir::OpPrintingFlags().useLocalScope());
+    llvm::outs() << "\n";
+    return 0;
+  }
+  for (const std::string &name : emit)
+    options.artifacts.push_back(artifactNames.at(name));
+  if (emit.empty())
+    options.artifacts = {Artifact::Object, Artifact::Header, Artifact::Shared};
+  return int(compileModel(session.context.get(), options));
+}
+
+int runSupport(bool json) {
+  if (json)
+    llvm::outs() << "[";
+  bool first = true;
+  for (const SupportedOp &op : supportedOps()) {
+    std::string domain = op.domain.empty() ? "ai.onnx" : op.domain;
+    if (!json) {
+      llvm::outs() << "| " << domain << " | " << op.name << " | " << op.since
+                   << "–"
+                   << (op.until ? std::to_string(op.until) : std::string("23"))
+                   << " | " << op.notes << " |\n";
+      continue;
+    }
+    llvm::outs() << (first ? "" : ",") << "\n  {\"domain\": \"" << op.domain
+                 << "\", \"op\": \"" << op.name << "\", \"since\": "
+                 << op.since;
+    if (op.until)
+      llvm::outs() << ", \"until\": " << op.until;
+    llvm::outs() << "}";
+    first = false;
+  }
+  if (json)
+    llvm::outs() << "\n]\n";
+  return 0;
+}
+} // namespace
+
+int main(int argc, char **argv) {
+  CLI::App app("Compiles transformer encoders to native objects", "joinery");
+  app.require_subcommand(1);
+  CompileOptions options;
+  std::vector<std::string> emit;
+  std::string padding = "skip";
+
+  auto common = [&](CLI::App *command) {
+    command->add_option("model", options.input, "the ONNX file")->required();
+    command
+        ->add_option("--outputs", options.outputs,
+                     "the outputs to keep, by name (default: all)")
+        ->delimiter(',');
+    command->add_option("--precision", options.precision, "f32")
+        ->check(CLI::IsMember({"f32"}))
+        ->capture_default_str();
+    command
+        ->add_option("--padding", padding,
+                     "skip: rows that the mask drops are zero; keep: they are "
+                     "what the file says")
+        ->check(CLI::IsMember({"skip", "keep"}))
+        ->capture_default_str();
+  };
+
+  auto *compile = app.add_subcommand(
+      "compile", "compile a model to PREFIX.o, .h, .store and .so");
+  common(compile);
+  compile->add_option("-o", options.prefix, "PREFIX of the files to write");
+  compile
+      ->add_option("--emit", emit,
+                   "obj, shared, header, asm, llvm, mlir (several by commas; "
+                   "default: obj,header,shared; the store is always written)")
+      ->delimiter(',')
+      ->check(CLI::IsMember(artifactNames));
+  std::string until = "emit";
+  compile
+      ->add_option("--compile-to", until,
+                   "stop after this phase and print the module")
+      ->check(CLI::IsMember(phaseNames()));
+  compile->add_option("--dump-phases", options.dumpPhases,
+                      "write the module after each phase into this directory");
+  compile
+      ->add_option("--levels", options.levels,
+                   "instruction-set levels to generate (default: all)")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"avx2", "avx512"}));
+
+  auto *check = app.add_subcommand(
+      "check", "report everything in a model that can't be compiled");
+  common(check);
+
+  bool json = false;
+  auto *support = app.add_subcommand("support", "list the supported operators");
+  support->add_flag("--json", json, "as JSON");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError &error) {
+    int code = app.exit(error);
+    return code ? 2 : 0;
+  }
+  options.keepPadding = padding == "keep";
+  if (support->parsed())
+    return runSupport(json);
+  if (check->parsed()) {
+    Session session;
+    options.until = Phase::Lower;
+    if (!compileToPhase(session.context.get(), options))
+      return 1;
+    llvm::outs() << "'" << options.input << "' compiles\n";
+    return 0;
+  }
+  options.until = phaseNames().at(until);
+  if (options.until == Phase::Emit && options.prefix.empty()) {
+    llvm::errs() << "joinery: error: compile needs -o PREFIX\n";
+    return 2;
+  }
+  return runCompile(options, emit);
+}
