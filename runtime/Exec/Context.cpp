@@ -1,0 +1,353 @@
+//===- Context.cpp - The state of a run -----------------------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/Exec/Context.h"
+
+#include "runtime/Exec/Cpu.h"
+#include "runtime/Exec/Tensor.h"
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+
+namespace joinery::runtime {
+
+/// Marks the context as busy; false if it was already.
+class Context::InUse {
+public:
+  explicit InUse(std::atomic<bool> &flag) : flag(flag) {
+    mine = !flag.exchange(true, std::memory_order_acquire);
+  }
+  ~InUse() {
+    if (mine)
+      flag.store(false, std::memory_order_release);
+  }
+  Status status() const {
+    if (mine)
+      return {};
+    return {JN_INVALID_ARGUMENT,
+            "the context is in use by another thread; make one per thread"};
+  }
+
+private:
+  std::atomic<bool> &flag;
+  bool mine;
+};
+
+Context::Context(std::shared_ptr<const Model> theModel,
+                 const Options &theOptions)
+    : model(std::move(theModel)), program(model->program()),
+      plan(model->plan()), options(theOptions),
+      runPlan(*model, theOptions.threads), symbols(program.symbols.size()),
+      inputData(program.inputs.size()), bufferData(plan.buffers.size()),
+      capacities(program.outputs.size()), faults(theOptions.threads) {
+  size_t count = 0;
+  for (const Step &step : plan.steps) {
+    firstOperand.push_back(count);
+    count += step.operands.size();
+  }
+  operands.resize(count);
+  // Last: nothing after it may throw, so that it is always released.
+  reserveWorkers(options.threads - 1);
+}
+
+Context::~Context() { releaseWorkers(options.threads - 1); }
+
+Status Context::setTrace(jn_trace_fn trace, void *data) {
+  InUse use(inUse);
+  JN_TRY(use.status());
+  options.trace = trace;
+  options.traceData = data;
+  return {};
+}
+
+Status Context::reserve(const DLTensor *inputs, size_t count) {
+  InUse use(inUse);
+  JN_TRY(use.status());
+  JN_TRY(runPlan.bind(inputs, count));
+  JN_TRY(runPlan.layout());
+  return ensureWorkspace(/*grow=*/true);
+}
+
+Status Context::ensureWorkspace(bool grow) {
+  uint64_t needed = runPlan.workspaceBytes();
+  if (needed <= workspaceBytes())
+    return {};
+  if (grow && !options.workspace)
+    return memory.grow(needed);
+  return {JN_CAPACITY,
+          "the workspace holds " + std::to_string(workspaceBytes()) +
+              " bytes, these inputs need " + std::to_string(needed) +
+              (options.workspace ? "; give a larger one"
+                                 : "; call jn_context_reserve before the run")};
+}
+
+Status Context::run(const DLTensor *inputs, size_t inputCount,
+                    DLTensor *outputs, size_t outputCount) {
+  InUse use(inUse);
+  JN_TRY(use.status());
+  JN_TRY(runPlan.bind(inputs, inputCount));
+  JN_TRY(runPlan.layout());
+  JN_TRY(prepareOutputs(outputs, outputCount));
+  JN_TRY(ensureWorkspace(options.grow));
+  JN_TRY(prepareInputs(inputs));
+  locateBuffers(outputs);
+  std::copy(runPlan.symbols().begin(), runPlan.symbols().end(),
+            symbols.begin());
+  {
+    FloatMode mode;
+    JN_TRY(execute());
+  }
+  return finishOutputs(outputs);
+}
+
+Status Context::prepareInputs(const DLTensor *inputs) {
+  for (size_t i = 0; i < inputData.size(); ++i) {
+    const Border &border = program.inputs[i];
+    const InputAccess &access = runPlan.input(i);
+    JN_TRY(requireData("input", border, inputs[i], access.elements));
+    if (access.copy) {
+      void *copy = workspace() + runPlan.copyOffset(i);
+      JN_TRY(copyInput(border, inputs[i], access, copy));
+      inputData[i] = copy;
+    } else {
+      inputData[i] =
+          static_cast<const char *>(inputs[i].data) + inputs[i].byte_offset;
+    }
+    JN_TRY(scanInput(i));
+  }
+  return {};
+}
+
+/// Values that the model needs to be 0 or 1. Kernels may take any byte of a
+/// boolean for granted, so booleans are always looked at.
+Status Context::scanInput(size_t input) {
+  const Border &border = program.inputs[input];
+  const Check *wanted = nullptr;
+  for (const Check &check : program.checks)
+    if (check.kind == Check::Kind::Binary && check.input == int32_t(input))
+      wanted = &check;
+  if (!wanted && border.dtype != DType::Bool)
+    return {};
+  int64_t position;
+  std::string value;
+  if (!findNonBinary(border.dtype, inputData[input],
+                     runPlan.input(input).elements, position, value))
+    return {};
+  return {JN_INVALID_INPUT,
+          (wanted ? wanted->message
+                  : "input '" + border.name + "' holds booleans") +
+              " (value " + value + " at position " + std::to_string(position) +
+              " of '" + border.name + "' is neither 0 nor 1)"};
+}
+
+Status Context::prepareOutputs(DLTensor *outputs, size_t count) {
+  if (count != program.outputs.size())
+    return {JN_INVALID_ARGUMENT,
+            "the model has " + std::to_string(program.outputs.size()) +
+                " outputs, " + std::to_string(count) + " are given"};
+  if (count && !outputs)
+    return {JN_INVALID_ARGUMENT, "the outputs are a null pointer"};
+  auto requireRoom = [&](size_t output, int64_t needed) -> Status {
+    if (needed > capacities[output])
+      return {JN_CAPACITY,
+              "output '" + program.outputs[output].name + "' has room for " +
+                  std::to_string(capacities[output]) +
+                  " bytes, the run needs " + std::to_string(needed)};
+    return requireData("output", program.outputs[output], outputs[output],
+                       needed);
+  };
+  for (size_t i = 0; i < count; ++i) {
+    const Border &border = program.outputs[i];
+    JN_TRY(inspectOutput(border, outputs[i], capacities[i]));
+    int64_t bytes = int64_t(dtypeBytes(border.dtype));
+    bool empty = false, fits = true;
+    for (size_t dim = 0; dim < border.dims.size(); ++dim) {
+      int64_t extent;
+      JN_TRY(runPlan.outputExtent(i, dim, runPlan.symbols().data(), extent));
+      empty |= extent == 0;
+      fits &= !__builtin_mul_overflow(bytes, extent, &bytes);
+    }
+    JN_TRY(requireRoom(i, empty ? 0 : fits ? bytes : INT64_MAX));
+  }
+  for (size_t i = 0; i < plan.buffers.size(); ++i)
+    if (plan.buffers[i].kind == Buffer::Kind::Output)
+      JN_TRY(requireRoom(plan.buffers[i].index, runPlan.bufferBytes(i)));
+  return {};
+}
+
+void Context::locateBuffers(DLTensor *outputs) {
+  for (size_t i = 0; i < bufferData.size(); ++i) {
+    const Buffer &buffer = plan.buffers[i];
+    switch (buffer.kind) {
+    case Buffer::Kind::Workspace:
+      bufferData[i] = workspace() + runPlan.bufferOffset(i);
+      break;
+    case Buffer::Kind::Weight:
+      bufferData[i] =
+          const_cast<void *>(model->weightData(uint32_t(buffer.index)));
+      break;
+    case Buffer::Kind::Input:
+      bufferData[i] = const_cast<void *>(inputData[buffer.index]);
+      break;
+    case Buffer::Kind::Output: {
+      const DLTensor &tensor = outputs[buffer.index];
+      bufferData[i] = static_cast<char *>(tensor.data) + tensor.byte_offset;
+      break;
+    }
+    }
+  }
+  size_t next = 0;
+  for (const Step &step : plan.steps)
+    for (uint32_t operand : step.operands)
+      operands[next++] = bufferData[operand];
+}
+
+Status Context::execute() {
+  Team team(options.threads);
+  for (size_t i = 0; i < plan.steps.size(); ++i)
+    JN_TRY(runStep(team, i));
+  return {};
+}
+
+/// What the workers of one step share.
+struct Context::StepCall {
+  JnKernel kernel;
+  void *const *buffers;
+  const int64_t *symbols;
+  int64_t tasks;
+  char *scratch;
+  uint64_t scratchStride;
+  WorkerFault *faults;
+
+  /// Where worker w's tasks begin: floor(w * tasks / threads), without a
+  /// product that could overflow.
+  static int64_t share(int64_t tasks, int64_t worker, int64_t threads) {
+    return tasks / threads * worker + tasks % threads * worker / threads;
+  }
+
+  static void run(void *data, uint32_t worker, uint32_t threads) {
+    const auto &self = *static_cast<const StepCall *>(data);
+    JnFault &fault = self.faults[worker].fault;
+    fault = {-1, 0, 0};
+    JnKernelCall call = {self.buffers,
+                         self.symbols,
+                         share(self.tasks, worker, threads),
+                         share(self.tasks, int64_t(worker) + 1, threads),
+                         self.scratch + worker * self.scratchStride,
+                         &fault};
+    self.kernel(&call);
+  }
+};
+
+static uint64_t nanoseconds() {
+  timespec time;
+  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  return uint64_t(time.tv_sec) * 1'000'000'000 + uint64_t(time.tv_nsec);
+}
+
+Status Context::runStep(Team &team, size_t number) {
+  const Step &step = plan.steps[number];
+  int64_t tasks = runPlan.tasks(number);
+  if (step.dynamic) {
+    int64_t scratch;
+    if (!step.tasks.evaluate(symbols.data(), tasks) ||
+        !step.scratch.evaluate(symbols.data(), scratch) || scratch < 0 ||
+        uint64_t(scratch) > runPlan.scratchStride(number))
+      return {JN_INTERNAL, "step '" + step.name +
+                               "' needs more than its upper bound allows"};
+  }
+  uint64_t start = options.trace ? nanoseconds() : 0;
+  uint32_t threads = 0;
+  if (tasks > 0) {
+    threads = uint32_t(std::min<int64_t>(team.size(), tasks));
+    StepCall call = {model->kernel(step.kernel),
+                     operands.data() + firstOperand[number],
+                     symbols.data(),
+                     tasks,
+                     workspace() + runPlan.scratchOffset(number),
+                     runPlan.scratchStride(number),
+                     faults.data()};
+    team.run(StepCall::run, &call, threads);
+    // The least position: the same fault for any number of threads.
+    const JnFault *first = nullptr;
+    for (uint32_t i = 0; i < threads; ++i) {
+      const JnFault &fault = faults[i].fault;
+      if (fault.check != -1 && (!first || fault.position < first->position))
+        first = &fault;
+    }
+    if (first)
+      return faultStatus(*first);
+  }
+  if (options.trace) {
+    jn_trace_step trace = {};
+    trace.size = sizeof(trace);
+    trace.index = number;
+    trace.name = step.name.c_str();
+    trace.ns = nanoseconds() - start;
+    if (!step.flops.evaluate(symbols.data(), trace.flops))
+      trace.flops = 0;
+    if (!step.bytes.evaluate(symbols.data(), trace.bytes))
+      trace.bytes = 0;
+    trace.tasks = tasks;
+    trace.threads = threads;
+    options.trace(options.traceData, &trace);
+  }
+  return define(step, tasks > 0);
+}
+
+/// A step without tasks has counted nothing: it defines zeros.
+Status Context::define(const Step &step, bool ran) {
+  for (const SymbolDef &def : step.defines) {
+    int64_t value = 0;
+    if (ran) {
+      if ((int64_t(def.index) + 1) * 8 > runPlan.bufferBytes(def.buffer))
+        return {JN_INVALID_MODEL, "step '" + step.name +
+                                      "' defines a symbol past the end of a "
+                                      "buffer; compile the model again"};
+      std::memcpy(&value,
+                  static_cast<char *>(bufferData[def.buffer]) +
+                      size_t(def.index) * 8,
+                  8);
+    }
+    if (value < 0 || value > runPlan.symbols()[def.symbol])
+      return {JN_INTERNAL, "step '" + step.name + "' set '" +
+                               program.symbols[def.symbol].name + "' to " +
+                               std::to_string(value) + ", its upper bound is " +
+                               std::to_string(runPlan.symbols()[def.symbol])};
+    symbols[def.symbol] = value;
+  }
+  return {};
+}
+
+Status Context::faultStatus(const JnFault &fault) const {
+  if (fault.check < 0 || uint64_t(fault.check) >= program.checks.size())
+    return {JN_INTERNAL, "a kernel reports a check that does not exist (" +
+                             std::to_string(fault.check) + ")"};
+  const Check &check = program.checks[size_t(fault.check)];
+  std::string text = check.message + " (value " + std::to_string(fault.value) +
+                     " at position " + std::to_string(fault.position);
+  if (check.input >= 0)
+    text += " of '" + program.inputs[check.input].name + "'";
+  int64_t low, high;
+  if (check.kind == Check::Kind::InRange &&
+      check.lhs.evaluate(symbols.data(), low) &&
+      check.rhs.evaluate(symbols.data(), high))
+    text += " is outside [" + std::to_string(low) + ", " +
+            std::to_string(high) + ")";
+  return {JN_INVALID_INPUT, text + ")"};
+}
+
+Status Context::finishOutputs(DLTensor *outputs) const {
+  for (size_t i = 0; i < program.outputs.size(); ++i)
+    for (size_t dim = 0; dim < program.outputs[i].dims.size(); ++dim)
+      JN_TRY(
+          runPlan.outputExtent(i, dim, symbols.data(), outputs[i].shape[dim]));
+  return {};
+}
+
+} // namespace joinery::runtime

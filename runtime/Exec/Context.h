@@ -1,0 +1,91 @@
+//===- Context.h - The state of a run ---------------------------*- C++ -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_EXEC_CONTEXT_H
+#define JOINERY_EXEC_CONTEXT_H
+
+#include "runtime/Exec/Model.h"
+#include "runtime/Exec/RunPlan.h"
+#include "runtime/Exec/ThreadPool.h"
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+namespace joinery::runtime {
+
+/// Runs a model. One thread at a time may call it; a second one is refused.
+class Context {
+public:
+  struct Options {
+    uint32_t threads = 1;
+    bool grow = false;
+    void *workspace = nullptr;
+    uint64_t workspaceBytes = 0;
+    jn_trace_fn trace = nullptr;
+    void *traceData = nullptr;
+  };
+
+  Context(std::shared_ptr<const Model> model, const Options &options);
+  ~Context();
+
+  Status reserve(const DLTensor *inputs, size_t count);
+  Status run(const DLTensor *inputs, size_t inputCount, DLTensor *outputs,
+             size_t outputCount);
+  Status setTrace(jn_trace_fn trace, void *data);
+
+  uint64_t workspaceBytes() const {
+    return options.workspace ? options.workspaceBytes : memory.size();
+  }
+  uint32_t threads() const { return options.threads; }
+
+private:
+  struct StepCall;
+  class InUse;
+
+  Status ensureWorkspace(bool grow);
+  Status prepareInputs(const DLTensor *inputs);
+  Status scanInput(size_t input);
+  Status prepareOutputs(DLTensor *outputs, size_t count);
+  void locateBuffers(DLTensor *outputs);
+  Status execute();
+  Status runStep(Team &team, size_t number);
+  Status define(const Step &step, bool ran);
+  Status faultStatus(const JnFault &fault) const;
+  Status finishOutputs(DLTensor *outputs) const;
+  char *workspace() const {
+    return static_cast<char *>(options.workspace ? options.workspace
+                                                 : memory.data());
+  }
+
+  std::shared_ptr<const Model> model;
+  const Program &program;
+  const Plan &plan;
+  Options options;
+  RunPlan runPlan;
+  WorkspaceMemory memory;
+  std::atomic<bool> inUse{false};
+
+  /// This run's: symbols, data of inputs, and addresses of buffers.
+  std::vector<int64_t> symbols;
+  std::vector<const void *> inputData;
+  std::vector<void *> bufferData;
+  /// The operands of all steps, one after the other.
+  std::vector<void *> operands;
+  std::vector<size_t> firstOperand;
+  /// The caller's capacity, per output.
+  std::vector<int64_t> capacities;
+  /// One per worker, a cache line each: workers write them.
+  struct alignas(64) WorkerFault {
+    JnFault fault;
+  };
+  std::vector<WorkerFault> faults;
+};
+
+} // namespace joinery::runtime
+
+#endif // JOINERY_EXEC_CONTEXT_H

@@ -1,0 +1,299 @@
+//===- Program.cpp - Verifying and decoding a program ---------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/Exec/Program.h"
+
+#include "program_generated.h"
+
+#include <algorithm>
+
+namespace joinery::runtime {
+
+namespace {
+/// Decodes one program. The FlatBuffers verifier proves that every offset is
+/// inside the buffer; this proves what it cannot: that indices are in range,
+/// expressions well-formed, and symbols known where they are used.
+class Decoder {
+public:
+  Decoder(const program::Program &source, Program &program)
+      : source(source), program(program) {}
+
+  Status run() {
+    if (source.version() != 1)
+      return bad("has version " + std::to_string(source.version()) +
+                 ", this runtime executes version 1");
+    program.name = text(source.name());
+    program.compiler = text(source.compiler());
+    program.storeHash = text(source.store_hash());
+    program.precision = text(source.precision());
+    program.maskInput = source.mask_input();
+    JN_TRY(symbols());
+    JN_TRY(borders(source.inputs(), "input", program.inputs));
+    markBoundSymbols();
+    for (const auto *plan : vector(source.plans()))
+      markDefinedSymbols(*plan);
+    JN_TRY(symbolSources());
+    JN_TRY(borders(source.outputs(), "output", program.outputs));
+    JN_TRY(checks());
+    if (program.maskInput < -1 ||
+        program.maskInput >= int64_t(program.inputs.size()))
+      return bad("names a mask input that does not exist");
+    for (const auto *plan : vector(source.plans()))
+      JN_TRY(this->plan(*plan));
+    if (program.plans.empty())
+      return bad("has no plan");
+    return {};
+  }
+
+private:
+  /// Where a symbol's value comes from.
+  enum class From : uint8_t { Nowhere, Input, Step };
+
+  static Status bad(const std::string &what) {
+    return {JN_INVALID_MODEL,
+            "the object's program " + what + "; compile the model again"};
+  }
+  static std::string text(const flatbuffers::String *string) {
+    return string ? string->str() : std::string();
+  }
+  /// A range over a vector that may be absent.
+  template <typename T>
+  static flatbuffers::Vector<T> const &
+  vector(const flatbuffers::Vector<T> *source) {
+    // Zeros are an empty vector.
+    alignas(8) static const uint8_t empty[8] = {};
+    return source ? *source
+                  : *reinterpret_cast<const flatbuffers::Vector<T> *>(empty);
+  }
+
+  Status expr(const program::Expr *from, int64_t absent, const char *what,
+              bool inputsOnly, Expr &to) {
+    if (!Expr::decode(from, program.symbols.size(), absent, to))
+      return bad(std::string("has a malformed expression for ") + what);
+    if (sources.empty())
+      return {};
+    for (const Expr::Instr &instr : to.instructions()) {
+      if (instr.op != Expr::Op::Symbol)
+        continue;
+      From from = sources[instr.imm];
+      if (from == From::Nowhere || (inputsOnly && from == From::Step))
+        return bad("uses the symbol '" + program.symbols[instr.imm].name +
+                   "' for " + what + " where it has no value");
+    }
+    return {};
+  }
+
+  Status symbols() {
+    program.symbols.resize(vector(source.symbols()).size());
+    size_t i = 0;
+    for (const auto *symbol : vector(source.symbols())) {
+      program.symbols[i].name = text(symbol->name());
+      JN_TRY(expr(symbol->bound(), INT64_MAX, "a symbol's bound", false,
+                  program.symbols[i].bound));
+      ++i;
+    }
+    return {};
+  }
+
+  Status
+  borders(const flatbuffers::Vector<flatbuffers::Offset<program::Tensor>> *from,
+          const char *what, std::vector<Border> &to) {
+    for (const auto *tensor : vector(from)) {
+      Border border;
+      border.name = text(tensor->name());
+      if (size_t(tensor->dtype()) >= kDTypes)
+        return bad(std::string("has an ") + what + " of unknown type");
+      border.dtype = DType(tensor->dtype());
+      for (const auto *dim : vector(tensor->dims())) {
+        border.dims.emplace_back();
+        JN_TRY(expr(dim, -1, what, false, border.dims.back()));
+      }
+      for (const auto *name : vector(tensor->dim_names()))
+        border.dimNames.push_back(text(name));
+      border.dimNames.resize(border.dims.size());
+      to.push_back(std::move(border));
+    }
+    return {};
+  }
+
+  void markBoundSymbols() {
+    sources.assign(program.symbols.size(), From::Nowhere);
+    for (const Border &input : program.inputs)
+      for (const Expr &dim : input.dims)
+        if (dim.plainSymbol() >= 0)
+          sources[dim.plainSymbol()] = From::Input;
+  }
+
+  void markDefinedSymbols(const program::Plan &plan) {
+    for (const auto *step : vector(plan.steps()))
+      for (const auto *def : vector(step->defines()))
+        if (uint32_t(def->symbol()) < program.symbols.size())
+          program.symbols[def->symbol()].definedByStep = true;
+  }
+
+  /// Decides where each symbol comes from, and checks what was decoded before
+  /// that was known: the inputs' dimensions and the symbols' bounds.
+  Status symbolSources() {
+    for (size_t i = 0; i < program.symbols.size(); ++i) {
+      const Symbol &symbol = program.symbols[i];
+      if (!symbol.definedByStep)
+        continue;
+      if (sources[i] == From::Input)
+        return bad("defines the symbol '" + symbol.name + "' twice");
+      // A bound may use the inputs' symbols and the ones before it.
+      for (const Expr::Instr &instr : symbol.bound.instructions())
+        if (instr.op == Expr::Op::Symbol && sources[instr.imm] == From::Nowhere)
+          return bad("bounds the symbol '" + symbol.name +
+                     "' by one without a value");
+      if (symbol.bound.isConstant() &&
+          symbol.bound.constantValue() == INT64_MAX)
+        return bad("has no bound for the symbol '" + symbol.name + "'");
+      sources[i] = From::Step;
+    }
+    for (const auto *input : vector(source.inputs()))
+      for (const auto *dim : vector(input->dims())) {
+        Expr ignored;
+        JN_TRY(expr(dim, -1, "an input's dimension", true, ignored));
+      }
+    return {};
+  }
+
+  Status checks() {
+    for (const auto *from : vector(source.checks())) {
+      Check check;
+      if (uint8_t(from->kind()) > uint8_t(Check::Kind::NonZero))
+        return bad("has a check of unknown kind");
+      check.kind = Check::Kind(from->kind());
+      check.input = from->input();
+      check.message = text(from->message());
+      JN_TRY(expr(from->lhs(), 0, "a check", true, check.lhs));
+      JN_TRY(expr(from->rhs(), 0, "a check", true, check.rhs));
+      bool needsInput = check.kind == Check::Kind::Binary;
+      if (check.input < (needsInput ? 0 : -1) ||
+          check.input >= int64_t(program.inputs.size()))
+        return bad("has a check on an input that does not exist");
+      program.checks.push_back(std::move(check));
+    }
+    return {};
+  }
+
+  Status plan(const program::Plan &from) {
+    Plan plan;
+    plan.level = text(from.level());
+    int64_t stepCount = vector(from.steps()).size();
+    for (const auto *buffer : vector(from.buffers())) {
+      plan.buffers.emplace_back();
+      JN_TRY(this->buffer(*buffer, stepCount, plan.buffers.back()));
+    }
+    for (const auto *step : vector(from.steps())) {
+      plan.steps.emplace_back();
+      JN_TRY(this->step(*step, plan, plan.steps.back()));
+    }
+    program.plans.push_back(std::move(plan));
+    return {};
+  }
+
+  Status buffer(const program::Buffer &from, int64_t stepCount, Buffer &to) {
+    if (uint8_t(from.kind()) > uint8_t(Buffer::Kind::Output))
+      return bad("has a buffer of unknown kind");
+    to.kind = Buffer::Kind(from.kind());
+    to.index = from.index();
+    to.firstStep = from.first_step();
+    to.lastStep = from.last_step();
+    JN_TRY(expr(from.bytes(), 0, "a buffer's size", false, to.bytes));
+    if (to.kind == Buffer::Kind::Workspace &&
+        (to.firstStep < 0 || to.lastStep < to.firstStep ||
+         to.lastStep >= stepCount))
+      return bad("has a workspace buffer that lives in no step");
+    // Weights are checked against the store when the model is opened.
+    size_t count = to.kind == Buffer::Kind::Input    ? program.inputs.size()
+                   : to.kind == Buffer::Kind::Output ? program.outputs.size()
+                                                     : size_t(INT32_MAX);
+    if (to.kind != Buffer::Kind::Workspace &&
+        (to.index < 0 || size_t(to.index) >= count))
+      return bad("has a buffer for a tensor that does not exist");
+    return {};
+  }
+
+  Status step(const program::Step &from, Plan &plan, Step &to) {
+    int64_t number = int64_t(plan.steps.size()) - 1;
+    to.name = text(from.name());
+    if (from.kernel() < 0)
+      return bad("has a step without a kernel");
+    to.kernel = uint32_t(from.kernel());
+    plan.kernels = std::max(plan.kernels, uint64_t(to.kernel) + 1);
+    for (int32_t operand : vector(from.operands())) {
+      if (uint32_t(operand) >= plan.buffers.size())
+        return bad("has a step '" + to.name +
+                   "' on a buffer that does not "
+                   "exist");
+      if (!alive(plan.buffers[operand], number))
+        return bad("has a step '" + to.name +
+                   "' on a buffer outside its "
+                   "lifetime");
+      to.operands.push_back(uint32_t(operand));
+    }
+    if (!from.tasks())
+      return bad("has a step '" + to.name + "' without tasks");
+    JN_TRY(expr(from.tasks(), 0, "a step's tasks", false, to.tasks));
+    JN_TRY(expr(from.scratch(), 0, "a step's scratch", false, to.scratch));
+    JN_TRY(expr(from.flops(), 0, "a step's cost", false, to.flops));
+    JN_TRY(expr(from.bytes(), 0, "a step's cost", false, to.bytes));
+    for (const auto *def : vector(from.defines())) {
+      if (uint32_t(def->symbol()) >= program.symbols.size() ||
+          uint32_t(def->buffer()) >= plan.buffers.size() || def->index() < 0)
+        return bad("defines a symbol that does not exist");
+      const Buffer &buffer = plan.buffers[def->buffer()];
+      if (!alive(buffer, number) || buffer.kind == Buffer::Kind::Input)
+        return bad("defines a symbol from a buffer that the step '" + to.name +
+                   "' does not write");
+      to.defines.push_back({uint32_t(def->symbol()), uint32_t(def->buffer()),
+                            uint32_t(def->index())});
+    }
+    to.dynamic = isDynamic(to.tasks) || isDynamic(to.scratch);
+    return {};
+  }
+
+  static bool alive(const Buffer &buffer, int64_t step) {
+    return buffer.kind != Buffer::Kind::Workspace ||
+           (buffer.firstStep <= step && step <= buffer.lastStep);
+  }
+
+  bool isDynamic(const Expr &expr) const {
+    return std::any_of(expr.instructions().begin(), expr.instructions().end(),
+                       [&](const Expr::Instr &instr) {
+                         return instr.op == Expr::Op::Symbol &&
+                                sources[instr.imm] == From::Step;
+                       });
+  }
+
+  const program::Program &source;
+  Program &program;
+  /// Empty until the inputs are decoded.
+  std::vector<From> sources;
+};
+} // namespace
+
+Status Program::decode(const uint8_t *data, uint64_t bytes, Program &program) {
+  Status malformed = {JN_INVALID_MODEL, "the object's program is malformed; "
+                                        "compile the model again"};
+  if (!data || bytes < 16 || bytes >= FLATBUFFERS_MAX_BUFFER_SIZE)
+    return malformed;
+  // Scalars are read in place, so they must be aligned as in the buffer.
+  std::vector<uint64_t> aligned;
+  if (reinterpret_cast<uintptr_t>(data) % 8 != 0) {
+    aligned.resize((bytes + 7) / 8);
+    std::copy_n(data, bytes, reinterpret_cast<uint8_t *>(aligned.data()));
+    data = reinterpret_cast<const uint8_t *>(aligned.data());
+  }
+  flatbuffers::Verifier verifier(data, bytes);
+  if (!program::VerifyProgramBuffer(verifier))
+    return malformed;
+  return Decoder(*program::GetProgram(data), program).run();
+}
+
+} // namespace joinery::runtime

@@ -1,0 +1,247 @@
+//===- RunPlan.cpp - What a run's shapes decide ---------------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/Exec/RunPlan.h"
+
+#include <algorithm>
+
+namespace joinery::runtime {
+
+RunPlan::RunPlan(const Model &model, uint32_t threads)
+    : model(model), program(model.program()), plan(model.plan()),
+      threads(threads) {
+  size_t inputs = program.inputs.size();
+  values.resize(program.symbols.size());
+  bound.resize(program.symbols.size());
+  access.resize(inputs);
+  sizes.resize(plan.buffers.size());
+  stepTasks.resize(plan.steps.size());
+  stepScratch.resize(plan.steps.size());
+  placements.resize(sizes.size() + inputs + plan.steps.size());
+  planner.reserve(placements.size());
+  plannedValues.resize(values.size());
+  plannedCopies.resize(inputs);
+}
+
+static std::string dimOf(const Border &border, size_t dim) {
+  std::string text =
+      "dimension " + std::to_string(dim) + " of input '" + border.name + "'";
+  if (!border.dimNames[dim].empty())
+    text += " ('" + border.dimNames[dim] + "')";
+  return text;
+}
+
+Status RunPlan::bind(const DLTensor *inputs, size_t count) {
+  if (count != program.inputs.size())
+    return {JN_INVALID_ARGUMENT,
+            "the model has " + std::to_string(program.inputs.size()) +
+                " inputs, " + std::to_string(count) + " are given"};
+  if (count && !inputs)
+    return {JN_INVALID_ARGUMENT, "the inputs are a null pointer"};
+  std::fill(bound.begin(), bound.end(), 0);
+  for (size_t i = 0; i < count; ++i) {
+    JN_TRY(inspectInput(program.inputs[i], inputs[i], access[i]));
+    for (int dim = 0; dim < inputs[i].ndim; ++dim)
+      JN_TRY(bindDim(i, size_t(dim), inputs[i].shape[dim]));
+  }
+  // Divisors first: everything else may divide by them.
+  JN_TRY(checkObligations(/*divisors=*/true));
+  JN_TRY(checkDims(inputs));
+  JN_TRY(checkObligations(/*divisors=*/false));
+  return boundDefinedSymbols();
+}
+
+Status RunPlan::bindDim(size_t input, size_t dim, int64_t extent) {
+  const Border &border = program.inputs[input];
+  const Expr &expr = border.dims[dim];
+  if (expr.isConstant() && expr.constantValue() != extent)
+    return {JN_INVALID_INPUT,
+            dimOf(border, dim) + " is " + std::to_string(extent) +
+                ", the model takes " + std::to_string(expr.constantValue())};
+  int64_t symbol = expr.plainSymbol();
+  if (symbol < 0)
+    return {};
+  if (bound[symbol] && values[symbol] != extent)
+    return boundByOther(input, dim, extent);
+  bound[symbol] = 1;
+  values[symbol] = extent;
+  return {};
+}
+
+/// The error for an extent that contradicts an earlier one.
+Status RunPlan::boundByOther(size_t input, size_t dim, int64_t extent) const {
+  const Border &border = program.inputs[input];
+  int64_t symbol = border.dims[dim].plainSymbol();
+  std::string other = "an earlier dimension";
+  for (size_t i = input + 1; i-- > 0;)
+    for (size_t d = program.inputs[i].dims.size(); d-- > 0;)
+      if ((i < input || d < dim) &&
+          program.inputs[i].dims[d].plainSymbol() == symbol)
+        other = dimOf(program.inputs[i], d);
+  return {JN_INVALID_INPUT, dimOf(border, dim) + " is " +
+                                std::to_string(extent) + ", but " + other +
+                                " is " + std::to_string(values[symbol]) +
+                                "; they must be equal"};
+}
+
+/// Dimensions that are neither constants nor plain symbols.
+Status RunPlan::checkDims(const DLTensor *inputs) const {
+  for (size_t i = 0; i < program.inputs.size(); ++i) {
+    const Border &border = program.inputs[i];
+    for (size_t dim = 0; dim < border.dims.size(); ++dim) {
+      const Expr &expr = border.dims[dim];
+      if (expr.isConstant() || expr.plainSymbol() >= 0)
+        continue;
+      int64_t want;
+      if (!expr.evaluate(values.data(), want))
+        return {JN_INVALID_INPUT, dimOf(border, dim) +
+                                      " cannot be computed for the sizes of "
+                                      "the other inputs"};
+      if (want != inputs[i].shape[dim])
+        return {JN_INVALID_INPUT,
+                dimOf(border, dim) + " is " +
+                    std::to_string(inputs[i].shape[dim]) +
+                    ", the sizes of the other inputs make it " +
+                    std::to_string(want)};
+    }
+  }
+  return {};
+}
+
+Status RunPlan::checkObligations(bool divisors) const {
+  for (const Check &check : program.checks) {
+    bool isDivisor = check.kind == Check::Kind::NonZero;
+    if (isDivisor != divisors || check.kind == Check::Kind::Binary ||
+        check.kind == Check::Kind::InRange)
+      continue;
+    int64_t lhs, rhs;
+    if (!check.lhs.evaluate(values.data(), lhs) ||
+        !check.rhs.evaluate(values.data(), rhs))
+      return {JN_INVALID_INPUT,
+              check.message + " (not computable for these sizes)"};
+    switch (check.kind) {
+    case Check::Kind::Equal:
+      if (lhs != rhs)
+        return {JN_INVALID_INPUT, check.message + " (" + std::to_string(lhs) +
+                                      " is not " + std::to_string(rhs) + ")"};
+      break;
+    case Check::Kind::AtMost:
+      if (lhs > rhs)
+        return {JN_INVALID_INPUT, check.message + " (" + std::to_string(lhs) +
+                                      " is more than " + std::to_string(rhs) +
+                                      ")"};
+      break;
+    default:
+      if (lhs == 0)
+        return {JN_INVALID_INPUT, check.message + " (a divisor is 0)"};
+    }
+  }
+  return {};
+}
+
+Status RunPlan::boundDefinedSymbols() {
+  for (size_t i = 0; i < values.size(); ++i) {
+    const Symbol &symbol = program.symbols[i];
+    if (!symbol.definedByStep)
+      continue;
+    if (!symbol.bound.evaluate(values.data(), values[i]) || values[i] < 0)
+      return {JN_INVALID_INPUT, "the bound of '" + symbol.name +
+                                    "' leaves 64 bits: the inputs are too "
+                                    "large"};
+  }
+  return {};
+}
+
+Status RunPlan::outputExtent(size_t output, size_t dim, const int64_t *symbols,
+                             int64_t &extent) const {
+  const Border &border = program.outputs[output];
+  if (border.dims[dim].evaluate(symbols, extent) && extent >= 0)
+    return {};
+  return {JN_INVALID_INPUT, "dimension " + std::to_string(dim) +
+                                " of output '" + border.name +
+                                "' has no size for these inputs"};
+}
+
+Status RunPlan::sizeBuffers() {
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const Buffer &buffer = plan.buffers[i];
+    uint64_t aligned = 0;
+    if (!buffer.bytes.evaluate(values.data(), sizes[i]) ||
+        !alignSize(sizes[i], aligned))
+      return {JN_INVALID_INPUT,
+              "the size of buffer " + std::to_string(i) +
+                  " leaves 64 bits: the inputs are too large"};
+    switch (buffer.kind) {
+    case Buffer::Kind::Workspace:
+      placements[i] = {aligned, buffer.firstStep, buffer.lastStep, 0};
+      break;
+    case Buffer::Kind::Weight:
+      if (uint64_t(sizes[i]) > model.weightBytes(uint32_t(buffer.index)))
+        return {JN_INVALID_MODEL, "the program reads past the end of table " +
+                                      std::to_string(buffer.index) +
+                                      "; compile the model again"};
+      break;
+    case Buffer::Kind::Input:
+      if (sizes[i] > access[buffer.index].bytes)
+        return {JN_INVALID_MODEL, "the program reads past the end of input '" +
+                                      program.inputs[buffer.index].name +
+                                      "'; compile the model again"};
+      break;
+    case Buffer::Kind::Output:
+      break; // against the caller's capacity
+    }
+  }
+  return {};
+}
+
+Status RunPlan::sizeSteps() {
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const Step &step = plan.steps[i];
+    int64_t scratch;
+    uint64_t all;
+    if (!step.tasks.evaluate(values.data(), stepTasks[i]) ||
+        !step.scratch.evaluate(values.data(), scratch) ||
+        !alignSize(scratch, stepScratch[i]) ||
+        __builtin_mul_overflow(stepScratch[i], uint64_t(threads), &all) ||
+        all > uint64_t(INT64_MAX))
+      return {JN_INVALID_INPUT, "the work of step '" + step.name +
+                                    "' leaves 64 bits: the inputs are too "
+                                    "large"};
+    placements[sizes.size() + access.size() + i] = {all, int32_t(i), int32_t(i),
+                                                    0};
+  }
+  return {};
+}
+
+Status RunPlan::layout() {
+  auto sameCopies = [&] {
+    for (size_t i = 0; i < access.size(); ++i)
+      if (plannedCopies[i] != char(access[i].copy))
+        return false;
+    return true;
+  };
+  if (planned && plannedValues == values && sameCopies())
+    return {};
+  planned = false;
+  JN_TRY(sizeBuffers());
+  JN_TRY(sizeSteps());
+  for (size_t i = 0; i < access.size(); ++i) {
+    // Any step may read an input, so its copy lives as long as the run.
+    uint64_t aligned = 0;
+    alignSize(access[i].copy ? access[i].bytes : 0, aligned);
+    placements[sizes.size() + i] = {aligned, 0, INT32_MAX, 0};
+    plannedCopies[i] = access[i].copy;
+  }
+  if (!planner.plan(placements, total))
+    return {JN_INVALID_INPUT, "the workspace leaves 63 bits: the inputs are "
+                              "too large"};
+  std::copy(values.begin(), values.end(), plannedValues.begin());
+  planned = true;
+  return {};
+}
+
+} // namespace joinery::runtime

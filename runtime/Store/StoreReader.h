@@ -1,0 +1,73 @@
+//===- StoreReader.h - Opening a store --------------------------*- C++ -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_STORE_STOREREADER_H
+#define JOINERY_STORE_STOREREADER_H
+
+#include "joinery/runtime/Status.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace joinery::catalog {
+struct Catalog;
+struct CatalogT;
+} // namespace joinery::catalog
+
+namespace joinery::runtime {
+
+/// An open store: immutable, so any number of threads may read it. Stores are
+/// replaced by rename only; a file that is cut while it is mapped breaks that
+/// rule, and `read` is the option for places where that may happen.
+class StoreReader {
+public:
+  struct Options {
+    /// Read the file into memory instead of mapping it.
+    bool read = false;
+    /// Check every block's checksum while opening.
+    bool verify = false;
+    /// Ask the system to load the tables ahead of their use.
+    bool prefetch = true;
+  };
+
+  StoreReader();
+  ~StoreReader();
+  StoreReader(const StoreReader &) = delete;
+  StoreReader &operator=(const StoreReader &) = delete;
+
+  /// Opens and checks header, catalog and sizes: what passes can be read
+  /// without leaving the file. Errors: JN_IO, JN_INVALID_STORE.
+  Status open(const std::string &path, const Options &options);
+
+  /// Checks every block and gap against the catalog.
+  Status verify() const;
+
+  const catalog::CatalogT &catalog() const;
+  uint32_t tableCount() const;
+  /// A table's first byte, page-aligned, and its size.
+  const void *tableData(uint32_t table) const;
+  uint64_t tableBytes(uint32_t table) const;
+  uint64_t fileBytes() const { return bytes; }
+
+private:
+  Status load(int fd, const Options &options);
+  Status checkHeader();
+  Status checkCatalog();
+  Status malformed(const std::string &what) const;
+
+  std::string path;
+  char *data = nullptr;
+  uint64_t bytes = 0;
+  uint64_t catalogOffset = 0;
+  bool mapped = false;
+  std::unique_ptr<catalog::CatalogT> tables;
+};
+
+} // namespace joinery::runtime
+
+#endif // JOINERY_STORE_STOREREADER_H
