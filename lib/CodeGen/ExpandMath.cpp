@@ -6,14 +6,99 @@
 //===----------------------------------------------------------------------===//
 
 #include "joinery/CodeGen/ExpandMath.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "VectorMath.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/IR/TypeUtilities.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 using namespace mlir;
 
 namespace joinery {
 namespace {
+
+/// Rewrites a function of floats with one of VectorMath's. Half precision is
+/// computed in f32.
+template <typename Op, auto function> struct ExpandOp : OpRewritePattern<Op> {
+  using OpRewritePattern<Op>::OpRewritePattern;
+  LogicalResult matchAndRewrite(Op op,
+                                PatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    Type type = op.getType(), element = getElementTypeOrSelf(type);
+    SmallVector<Value, 2> operands(op->getOperands());
+    Type computed = type;
+    if (element.isF16() || element.isBF16()) {
+      computed = rewriter.getF32Type();
+      if (auto vector = dyn_cast<VectorType>(type))
+        computed = vector.clone(computed);
+      for (Value &operand : operands)
+        operand = arith::ExtFOp::create(rewriter, loc, computed, operand);
+    } else if (!element.isF32() && !element.isF64()) {
+      return rewriter.notifyMatchFailure(
+          op, "expected a float of 16, 32 or 64 bits");
+    }
+    VectorMath math(rewriter, loc, computed);
+    Value result;
+    if constexpr (requires { (math.*function)(operands[0], operands[1]); })
+      result = (math.*function)(operands[0], operands[1]);
+    else
+      result = (math.*function)(operands[0]);
+    if (computed != type)
+      result = arith::TruncFOp::create(rewriter, loc, type, result);
+    rewriter.replaceOp(op, result);
+    return success();
+  }
+};
+
+/// x^c for the exponents that models are made of, exactly rounded at each step.
+struct ExpandPowerOfConstant : OpRewritePattern<math::PowFOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(math::PowFOp op,
+                                PatternRewriter &rewriter) const override {
+    Attribute attr;
+    if (!matchPattern(op.getRhs(), m_Constant(&attr)))
+      return rewriter.notifyMatchFailure(op, "the exponent isn't a constant");
+    if (auto dense = dyn_cast<DenseElementsAttr>(attr))
+      attr = dense.isSplat() ? dense.getSplatValue<Attribute>() : Attribute();
+    auto exponent = dyn_cast_or_null<FloatAttr>(attr);
+    if (!exponent)
+      return rewriter.notifyMatchFailure(op, "the exponent isn't one number");
+    Location loc = op.getLoc();
+    Value x = op.getLhs();
+    auto times = [&](Value a, Value b) -> Value {
+      return arith::MulFOp::create(rewriter, loc, a, b);
+    };
+    double value = exponent.getValueAsDouble();
+    if (value == 1)
+      rewriter.replaceOp(op, x);
+    else if (value == 2)
+      rewriter.replaceOp(op, times(x, x));
+    else if (value == 3)
+      rewriter.replaceOp(op, times(times(x, x), x));
+    else if (value == 0.5)
+      rewriter.replaceOpWithNewOp<math::SqrtOp>(op, x);
+    else if (value == -0.5)
+      rewriter.replaceOpWithNewOp<math::RsqrtOp>(op, x);
+    else
+      return rewriter.notifyMatchFailure(op, "no shorter form of this power");
+    return success();
+  }
+};
+
+/// A power with an integer exponent goes the way of any other.
+struct ExpandIntegerPower : OpRewritePattern<math::FPowIOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(math::FPowIOp op,
+                                PatternRewriter &rewriter) const override {
+    Value exponent = arith::SIToFPOp::create(rewriter, op.getLoc(),
+                                             op.getType(), op.getRhs());
+    rewriter.replaceOpWithNewOp<math::PowFOp>(op, op.getLhs(), exponent);
+    return success();
+  }
+};
 
 struct ExpandMathPass
     : PassWrapper<ExpandMathPass, OperationPass<func::FuncOp>> {
@@ -23,14 +108,60 @@ struct ExpandMathPass
     return "Rewrite elementary functions into polynomials";
   }
   void getDependentDialects(DialectRegistry &registry) const final {
-    registry.insert<arith::ArithDialect, math::MathDialect>();
+    registry.insert<arith::ArithDialect, math::MathDialect,
+                    vector::VectorDialect>();
   }
-  void runOnOperation() final {}
+  LogicalResult initialize(MLIRContext *context) final {
+    RewritePatternSet set(context);
+    populateExpandMathPatterns(set);
+    patterns = std::move(set);
+    return success();
+  }
+  void runOnOperation() final {
+    // Most kernels only add and multiply.
+    bool needed = getOperation()
+                      .walk([](Operation *op) {
+                        return isa<math::MathDialect>(op->getDialect()) ||
+                                       isa<arith::RemFOp>(op)
+                                   ? WalkResult::interrupt()
+                                   : WalkResult::advance();
+                      })
+                      .wasInterrupted();
+    if (needed && failed(applyPatternsGreedily(getOperation(), patterns)))
+      signalPassFailure();
+  }
+  FrozenRewritePatternSet patterns;
 };
 
 } // namespace
 
-void populateExpandMathPatterns(RewritePatternSet &patterns) {}
+void populateExpandMathPatterns(RewritePatternSet &patterns) {
+  MLIRContext *context = patterns.getContext();
+  using V = VectorMath;
+  patterns
+      .add<ExpandOp<math::ExpOp, &V::exp>, ExpandOp<math::Exp2Op, &V::exp2>,
+           ExpandOp<math::ExpM1Op, &V::expm1>, ExpandOp<math::LogOp, &V::log>,
+           ExpandOp<math::Log2Op, &V::log2>, ExpandOp<math::Log10Op, &V::log10>,
+           ExpandOp<math::Log1pOp, &V::log1p>, ExpandOp<math::PowFOp, &V::pow>,
+           ExpandOp<math::TanhOp, &V::tanh>, ExpandOp<math::ErfOp, &V::erf>,
+           ExpandOp<math::ErfcOp, &V::erfc>, ExpandOp<math::SinOp, &V::sin>,
+           ExpandOp<math::CosOp, &V::cos>, ExpandOp<arith::RemFOp, &V::fmod>,
+           ExpandOp<math::RoundOp, &V::round>,
+           ExpandOp<math::RsqrtOp, &V::rsqrt>, ExpandIntegerPower>(context);
+  patterns.add<ExpandPowerOfConstant>(context, /*benefit=*/2);
+  // What encoders hardly ever use comes from MLIR, in terms of the above.
+  math::populateExpansionPatterns(
+      patterns,
+      {"sinh", "cosh", "tan", "asinh", "acosh", "atanh", "clampf", "sincos"});
+  auto isInverse = [](StringRef name) {
+    return llvm::is_contained({"math.atan", "math.atan2", "math.asin",
+                               "math.acos", "math.cbrt", "atan", "atan2",
+                               "asin", "acos", "cbrt"},
+                              name);
+  };
+  populateMathF32ExpansionPatterns(patterns, isInverse);
+  populateMathPolynomialApproximationPatterns(patterns, isInverse);
+}
 
 std::unique_ptr<Pass> createExpandMathPass() {
   return std::make_unique<ExpandMathPass>();
