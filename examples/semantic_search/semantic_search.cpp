@@ -118,7 +118,7 @@ public:
     inputs.input_ids = &idsView;
     inputs.attention_mask = &maskView;
     minilm_outputs outputs = {};
-    outputs.embedding = &outView;
+    outputs._461 = &outView;
     if (minilm_run(context, &inputs, &outputs, &error) != JN_OK)
       fail(error.message);
 
