@@ -95,10 +95,10 @@ private:
     Values aRows, cRows;
     for (int64_t r = 0; r < tileRows; ++r) {
       Value index = k.add(row, r);
-      aRows.push_back(k.at(a, k.mul(index, lda)));
+      aRows.push_back(k.opaque(k.at(a, k.mul(index, lda))));
       cRows.push_back(k.at(k.at(c, k.mul(index, ldc)), column));
     }
-    Value bGroup = k.at(bPanel, column);
+    Value bGroup = k.opaque(k.at(bPanel, column));
 
     auto branch = scf::IfOp::create(
         k.b, accumulate,

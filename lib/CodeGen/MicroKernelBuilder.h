@@ -84,6 +84,16 @@ public:
         b, ptr, f32, base,
         mlir::ArrayRef<mlir::LLVM::GEPArg>(static_cast<int32_t>(offset)));
   }
+  /// The same pointer, of an origin that LLVM can't see. It would else rebuild
+  /// the addresses of a tile from each other and run out of registers.
+  Value opaque(Value pointer) {
+    return mlir::LLVM::InlineAsmOp::create(
+               b, ptr, pointer, /*asm_string=*/"", /*constraints=*/"=r,0",
+               /*has_side_effects=*/false, /*is_align_stack=*/false,
+               mlir::LLVM::TailCallKind::None,
+               mlir::LLVM::AsmDialectAttr(), mlir::ArrayAttr())
+        .getResult(0);
+  }
   Value load(mlir::Type type, Value address) {
     return mlir::LLVM::LoadOp::create(b, type, address, /*alignment=*/4);
   }

@@ -1,0 +1,265 @@
+//===- KernelBench.cpp - Measures the generated contractions --------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Every sample is a slice of about a millisecond, whole panels, between two
+// probes of this core's peak. It is clean if both probes are within a tenth of
+// the best probe of all: medians are of clean samples. All shapes are visited
+// in turn, round after round. Weights rotate through more memory than the
+// caches hold.
+//
+//   joinery-kernel-bench [--isa NAME] [--rounds N] [--kc N] [--m N] [--filter
+//   KxN]
+//
+//===----------------------------------------------------------------------===//
+
+#include "joinery/CodeGen/Isa.h"
+#include "joinery/CodeGen/MicroKernel.h"
+#include "test/unit/codegen/CompiledModule.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <immintrin.h>
+#include <random>
+#include <sys/mman.h>
+
+using namespace joinery;
+
+namespace {
+
+using Gemm = void(const float *, int64_t, const float *, int64_t, float *,
+                  int64_t, int64_t, int64_t, bool, const float *);
+
+double now() {
+  return std::chrono::duration<double>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+/// Floating-point operations per second of independent multiply-adds.
+__attribute__((target("avx512f"))) double probe512() {
+  __m512 acc[16], x = _mm512_set1_ps(1.0001f), y = _mm512_set1_ps(-1e-4f);
+  for (auto &a : acc)
+    a = y;
+  constexpr int steps = 60'000;
+  double start = now();
+  for (int i = 0; i < steps; ++i) {
+#pragma clang loop unroll(full)
+    for (auto &a : acc)
+      a = _mm512_fmadd_ps(a, x, y);
+    asm volatile("" ::: "memory");
+  }
+  double seconds = now() - start;
+  for (auto &a : acc)
+    asm volatile("" ::"v"(a));
+  return 2.0 * 16 * 16 * steps / seconds;
+}
+
+__attribute__((target("avx2,fma"))) double probe256() {
+  __m256 acc[12], x = _mm256_set1_ps(1.0001f), y = _mm256_set1_ps(-1e-4f);
+  for (auto &a : acc)
+    a = y;
+  constexpr int steps = 80'000;
+  double start = now();
+  for (int i = 0; i < steps; ++i) {
+#pragma clang loop unroll(full)
+    for (auto &a : acc)
+      a = _mm256_fmadd_ps(a, x, y);
+    asm volatile("" ::: "memory");
+  }
+  double seconds = now() - start;
+  for (auto &a : acc)
+    asm volatile("" ::"x"(a));
+  return 2.0 * 12 * 8 * steps / seconds;
+}
+
+struct Weights {
+  explicit Weights(size_t bytes) : floats(bytes / sizeof(float)) {
+    void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+      abort();
+    data = static_cast<float *>(memory);
+    std::mt19937 random(1);
+    std::uniform_real_distribution<float> uniform(-1, 1);
+    for (size_t i = 0; i < floats; i += 1 << 16) {
+      size_t count = std::min<size_t>(1 << 16, floats - i);
+      if (i == 0)
+        for (size_t j = 0; j < count; ++j)
+          data[j] = uniform(random);
+      else
+        std::memcpy(data + i, data, count * sizeof(float));
+    }
+  }
+  /// The next `count` floats, further on every time.
+  const float *take(size_t count) {
+    if (at + count > floats)
+      at = 0;
+    const float *result = data + at;
+    at += count;
+    return result;
+  }
+  /// Bytes per second of one sequential pass.
+  double readProbe() {
+    constexpr size_t count = 4 << 20;
+    const float *from = take(count);
+    __m128 sums[4] = {};
+    double start = now();
+    for (size_t i = 0; i < count / 4; i += 16)
+      for (int stream = 0; stream < 4; ++stream)
+        sums[stream] = _mm_add_ps(
+            sums[stream], _mm_loadu_ps(from + stream * (count / 4) + i));
+    double seconds = now() - start;
+    for (auto &sum : sums)
+      asm volatile("" ::"x"(sum));
+    return count * sizeof(float) / seconds;
+  }
+
+  float *data;
+  size_t floats, at = 0;
+};
+
+/// One contraction after another, with other weights each time.
+class Contraction {
+public:
+  Contraction(int64_t m, int64_t k, int64_t n, int64_t kc)
+      : m(m), k(k), n(n), kc(kc) {}
+
+  /// Runs panels until enough is done; returns operations per second.
+  double slice(Gemm *gemm, Weights &weights, const float *a, float *c) {
+    constexpr double enough = 0.2e9;
+    double flops = 0, start = now();
+    while (flops < enough)
+      flops += step(gemm, weights, a, c);
+    return flops / (now() - start);
+  }
+
+  int64_t m, k, n, kc;
+  struct Sample {
+    double rate, probe;
+  };
+  std::vector<Sample> samples;
+
+private:
+  double step(Gemm *gemm, Weights &weights, const float *a, float *c) {
+    int64_t panels = n / kPanelWidth;
+    if (!b)
+      b = weights.take(k * n);
+    int64_t depth = std::min(kc, k - k0);
+    const float *from = b + (panel * k + k0) * kPanelWidth;
+    const float *rows = a + k0;
+    float *to = c + panel * kPanelWidth;
+    bool accumulate = k0 > 0;
+    if (++panel == panels) {
+      panel = 0;
+      k0 += kc;
+      if (k0 >= k) {
+        k0 = 0;
+        b = weights.take(k * n);
+      }
+    }
+    gemm(rows, k, from, kPanelWidth, to, n, m, depth, accumulate,
+         b + (panel * k + k0) * kPanelWidth);
+    return 2.0 * m * depth * kPanelWidth;
+  }
+
+  const float *b = nullptr;
+  int64_t panel = 0, k0 = 0;
+};
+
+} // namespace
+
+int main(int argc, char **argv) {
+  std::string level = "avx512", filter;
+  int rounds = 20;
+  int64_t onlyKc = 0, onlyM = 0;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    std::string flag = argv[i];
+    if (flag == "--isa")
+      level = argv[i + 1];
+    else if (flag == "--rounds")
+      rounds = atoi(argv[i + 1]);
+    else if (flag == "--kc")
+      onlyKc = atoi(argv[i + 1]);
+    else if (flag == "--m")
+      onlyM = atoi(argv[i + 1]);
+    else if (flag == "--filter")
+      filter = argv[i + 1];
+  }
+  const Isa *isa = findIsa(level);
+  if (!isa || !test::canRun(*isa)) {
+    fprintf(stderr, "this machine has no level '%s'\n", level.c_str());
+    return 2;
+  }
+  auto context = test::makeContext();
+  mlir::OwningOpRef<mlir::ModuleOp> module =
+      mlir::ModuleOp::create(mlir::UnknownLoc::get(context.get()));
+  auto func = getOrCreateGemm(*module, *isa, kPanelWidth);
+  func.setPublic();
+  std::string name = func.getName().str();
+  test::CompiledModule compiled(*module, {name});
+  auto *gemm = compiled.get<Gemm>(name);
+  if (!gemm) {
+    fprintf(stderr, "%s\n", compiled.error().c_str());
+    return 3;
+  }
+
+  std::vector<Contraction> shapes;
+  const int64_t sizes[][2] = {{768, 768},  {768, 2304}, {768, 3072},
+                              {3072, 768}, {384, 384},  {384, 1536}};
+  for (auto [k, n] : sizes)
+    for (int64_t m : {1, 2, 4, 8, 16, 64, 128, 384}) {
+      std::string text = std::to_string(k) + "x" + std::to_string(n);
+      if ((onlyM && m != onlyM) || (!filter.empty() && text != filter))
+        continue;
+      std::vector<int64_t> slices = {k};
+      if (k > 768)
+        slices = {256, 384, 512, 768, 1024, 1536, 3072};
+      if (onlyKc)
+        slices = {std::min(onlyKc, k)};
+      for (int64_t kc : slices)
+        shapes.emplace_back(m, k, n, kc);
+    }
+
+  Weights weights(size_t(320) << 20);
+  auto *probe = isa->lanes == 16 ? probe512 : probe256;
+  std::vector<float> a(384 * 3072), c(384 * 3072);
+  for (size_t i = 0; i < a.size(); ++i)
+    a[i] = weights.data[i % 65'521];
+  double peak = 0, bandwidth = 0;
+  for (int round = 0; round < rounds; ++round) {
+    bandwidth = std::max(bandwidth, weights.readProbe());
+    for (Contraction &s : shapes) {
+      double before = probe();
+      double rate = s.slice(gemm, weights, a.data(), c.data());
+      double after = probe();
+      s.samples.push_back({rate, std::min(before, after)});
+      peak = std::max({peak, before, after});
+    }
+  }
+  printf("%s: peak %.0f GF/s, sequential read %.1f GB/s, %d rounds\n",
+         level.c_str(), peak / 1e9, bandwidth / 1e9, rounds);
+  printf("%5s %10s %5s %9s %7s %7s %6s %9s\n", "M", "KxN", "kc", "best GF/s",
+         "best %", "med. %", "clean", "best GB/s");
+  for (Contraction &s : shapes) {
+    double best = 0;
+    std::vector<double> clean;
+    for (auto [rate, probe] : s.samples) {
+      best = std::max(best, rate);
+      if (probe > 0.9 * peak)
+        clean.push_back(rate);
+    }
+    std::sort(clean.begin(), clean.end());
+    double median = clean.empty() ? 0 : clean[clean.size() / 2];
+    printf("%5ld %5ldx%-4ld %5ld %9.1f %7.1f %7.1f %6zu %9.1f\n", s.m, s.k, s.n,
+           s.kc, best / 1e9, 100 * best / peak, 100 * median / peak,
+           clean.size(), best / (2.0 * s.m) * 4 / 1e9);
+  }
+  return 0;
+}
