@@ -167,13 +167,13 @@ joinery::onnx_import::createResults(Importer &importer,
   SmallVector<Type> types;
   SmallVector<DictionaryAttr> attrs;
   for (const std::string &output : outputs) {
-    auto it = impl.values.find(output);
+    const std::string &value = impl.graph.outputValues.at(output);
+    auto it = impl.values.find(value);
     const Tensor *tensor = it != impl.values.end()
                                ? &it->second
-                               : impl.stored(importer, output);
+                               : impl.stored(importer, value);
     if (!tensor) {
-      std::string name = output;
-      return importer.refuse("output '" + name + "' is not computed");
+      return importer.refuse("output '" + output + "' is not computed");
     }
     if (!importer.elementType(tensor->onnxType))
       return importer.refuse("output '" + output + "' has elements of type " +

@@ -100,6 +100,7 @@ bool GraphReader::read(std::string &error) {
       return false;
     }
     outputs.push_back(output.name());
+    outputValues[output.name()] = *name;
   }
   if (outputs.empty()) {
     error = "the graph has no outputs";

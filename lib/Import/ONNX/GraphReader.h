@@ -53,6 +53,8 @@ public:
   std::vector<Node> nodes; // in the order of the file
   std::vector<DeclaredInput> inputs;
   std::vector<std::string> outputs;
+  /// The value that an output shows: not its name where a function computes it.
+  std::map<std::string, std::string> outputValues;
 
   /// The constant of that name (an initialiser or a Constant node).
   const onnx::TensorProto *constant(llvm::StringRef name) const;

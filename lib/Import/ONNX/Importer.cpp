@@ -120,7 +120,7 @@ static std::vector<Node> liveNodes(GraphReader &graph,
                                    ArrayRef<std::string> outputs) {
   llvm::StringSet<> live;
   for (const std::string &output : outputs)
-    live.insert(output);
+    live.insert(graph.outputValues.at(output));
   std::vector<Node> nodes;
   for (Node &node : llvm::reverse(graph.nodes)) {
     bool needed = false;

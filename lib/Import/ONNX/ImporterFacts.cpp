@@ -141,8 +141,15 @@ void joinery::onnx_import::normalise(Importer &importer, Tensor &tensor) {
     if (tensor.elements && !tensor.poly && !tensor.elements->empty() &&
         llvm::all_equal(*tensor.elements))
       tensor.poly = tensor.elements->front();
-    if (tensor.poly && isOne && !tensor.elements && !tensor.poly->hasKeys())
-      tensor.elements = {*tensor.poly};
+    // A shape of equal sizes is a list like any other.
+    std::optional<int64_t> count;
+    if (isOne)
+      count = 1;
+    else if (tensor.rank() == 1)
+      count = tensor.dims[0].extent.asConst();
+    if (tensor.poly && !tensor.elements && count && *count <= 64 &&
+        !tensor.poly->hasKeys())
+      tensor.elements.emplace(*count, *tensor.poly);
   }
   if (tensor.constant || (tensor.elements && !tensor.poly) ||
       !tensor.parts.empty())
