@@ -10,12 +10,15 @@
 #include "runtime/Exec/Cpu.h"
 #include "runtime/Exec/Tensor.h"
 #include "runtime/Store/Format.h"
+#include "runtime/Support/File.h"
 
 #include "catalog_generated.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <dlfcn.h>
+#include <unistd.h>
 
 namespace joinery::runtime {
 
@@ -135,7 +138,7 @@ Status Model::chooseLevel(const JnObject &object, const Options &options) {
   std::string source = fromEnvironment ? "JOINERY_ISA=" : "the level ";
   if (std::find(std::begin(kLevels), std::end(kLevels), forced) ==
       std::end(kLevels))
-    return {JN_INVALID_ARGUMENT,
+    return {fromEnvironment ? JN_UNSUPPORTED : JN_INVALID_ARGUMENT,
             source + forced + " is unknown; use avx2, avx512 or amx"};
   if (std::string missing = missingFeatures(forced); !missing.empty())
     return {JN_UNSUPPORTED, source + forced +
@@ -199,10 +202,12 @@ Status Model::openShared(const std::string &path, const char *storePath,
   if (prefix.find('/') == std::string::npos)
     prefix = "./" + prefix;
   std::string file = prefix + ".so";
+  if (::access(file.c_str(), R_OK) != 0)
+    return systemError("cannot open the model", file, errno);
   std::unique_ptr<void, int (*)(void *)> library(
       ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL), ::dlclose);
   if (!library)
-    return {JN_IO, "cannot open '" + file + "': " + loaderError()};
+    return invalid("cannot load '" + file + "' (" + loaderError() + ")");
   using GetObject = const JnObject *(*)();
   auto getObject =
       reinterpret_cast<GetObject>(::dlsym(library.get(), "joinery_object"));
