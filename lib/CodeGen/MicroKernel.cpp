@@ -15,9 +15,9 @@ namespace {
 
 using Values = KernelBuilder::Values;
 
-/// Contraction steps between two bursts of prefetches.
-constexpr int64_t kPrefetchBlock = 48;
 constexpr int64_t kCacheLine = 16; // f32 elements
+/// The most contraction steps between two bursts of prefetches.
+constexpr int64_t kPrefetchBlock = 32;
 
 class GemmGenerator {
 public:
@@ -35,24 +35,12 @@ public:
     accumulate = func.getArgument(8), next = func.getArgument(9);
     unrolledDepth = k.roundDown(depth, isa.unroll);
 
-    // Spread the next panel's cache lines evenly over all tiles.
     Value zero = k.constant(0);
-    int64_t main = mainRows();
-    int64_t groups = width / groupWidth(main);
     prefetchEnd = k.select(k.isNull(next), zero, k.mul(depth, width));
-    Value tiles = k.mul(k.ceilDiv(rows, main), groups);
-    Value lines =
-        k.add(k.constant(kPrefetchBlock * width / kCacheLine - 1), tiles);
-    // A tile's burst; no tile at all means no burst either.
-    prefetchBurst = k.mul(
-        arith::DivSIOp::create(
-            k.b, lines, arith::MaxSIOp::create(k.b, tiles, k.constant(1))),
-        kCacheLine);
-
+    planPrefetch();
     Value row = zero, offset = zero;
-    for (int64_t tileRows : {main, int64_t(4), int64_t(2), int64_t(1)})
-      if (tileRows <= main)
-        std::tie(row, offset) = rowLoop(tileRows, row, offset);
+    for (int64_t tileRows : tileSizes())
+      std::tie(row, offset) = rowLoop(tileRows, row, offset);
     k.finish();
     return func;
   }
@@ -65,6 +53,33 @@ private:
   int64_t mainRows() const {
     int64_t columns = width % isa.nr == 0 ? isa.nr : width;
     return std::min<int64_t>(12, accumulators() * isa.lanes / columns);
+  }
+
+  /// The rows of all tiles, in the order that they are used.
+  SmallVector<int64_t> tileSizes() const {
+    SmallVector<int64_t> sizes = {mainRows()};
+    for (int64_t size : {4, 2, 1})
+      if (size < sizes.front())
+        sizes.push_back(size);
+    return sizes;
+  }
+
+  /// Spreads the next panel's cache lines evenly over all tiles: a burst of
+  /// about a dozen every few contraction steps. Long bursts fill the queue of
+  /// outstanding misses, single prefetches leave it empty.
+  void planPrefetch() {
+    Value tiles = k.constant(0), left = rows;
+    for (int64_t size : tileSizes()) {
+      Value whole = k.div(left, k.constant(size));
+      tiles = k.add(tiles, k.mul(whole, width / groupWidth(size)));
+      left = k.sub(left, k.mul(whole, size));
+    }
+    tiles = k.max(tiles, k.constant(1));
+    prefetchBlock =
+        k.min(k.mul(tiles, 2 * isa.unroll), k.constant(kPrefetchBlock));
+    Value lines = k.mul(prefetchBlock, width / kCacheLine);
+    lines = k.div(k.add(k.add(lines, tiles), -1), tiles);
+    prefetchBurst = k.mul(lines, kCacheLine);
   }
 
   /// The widest column group that a tile of so many rows has registers for.
@@ -141,7 +156,7 @@ private:
     };
 
     Values acc =
-        k.loop(k.constant(0), unrolledDepth, kPrefetchBlock, init,
+        k.loop(k.constant(0), unrolledDepth, prefetchBlock, init,
                [&](Value block, ValueRange carried) {
                  Value from = carried.back();
                  Value to = k.min(k.add(from, prefetchBurst), prefetchEnd);
@@ -150,7 +165,7 @@ private:
                           k.prefetch(k.at(next, line));
                           return {};
                         });
-                 Value end = k.min(k.add(block, kPrefetchBlock), unrolledDepth);
+                 Value end = k.min(k.add(block, prefetchBlock), unrolledDepth);
                  Values sums =
                      steps(block, end, isa.unroll, carried.drop_back());
                  sums.push_back(to);
@@ -168,7 +183,7 @@ private:
   const Isa &isa;
   int64_t width;
   Value a, lda, bPanel, ldb, c, ldc, rows, depth, accumulate, next;
-  Value unrolledDepth, prefetchEnd, prefetchBurst;
+  Value unrolledDepth, prefetchEnd, prefetchBlock, prefetchBurst;
 };
 
 } // namespace

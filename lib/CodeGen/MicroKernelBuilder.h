@@ -53,6 +53,8 @@ public:
   Value mul(Value x, Value y) { return mlir::arith::MulIOp::create(b, x, y); }
   Value mul(Value x, int64_t y) { return mul(x, constant(y)); }
   Value min(Value x, Value y) { return mlir::arith::MinSIOp::create(b, x, y); }
+  Value max(Value x, Value y) { return mlir::arith::MaxSIOp::create(b, x, y); }
+  Value div(Value x, Value y) { return mlir::arith::DivSIOp::create(b, x, y); }
   /// x rounded down to a multiple of y.
   Value roundDown(Value x, int64_t y) {
     return mul(mlir::arith::DivSIOp::create(b, x, constant(y)), y);
@@ -90,8 +92,8 @@ public:
     return mlir::LLVM::InlineAsmOp::create(
                b, ptr, pointer, /*asm_string=*/"", /*constraints=*/"=r,0",
                /*has_side_effects=*/false, /*is_align_stack=*/false,
-               mlir::LLVM::TailCallKind::None,
-               mlir::LLVM::AsmDialectAttr(), mlir::ArrayAttr())
+               mlir::LLVM::TailCallKind::None, mlir::LLVM::AsmDialectAttr(),
+               mlir::ArrayAttr())
         .getResult(0);
   }
   Value load(mlir::Type type, Value address) {
@@ -110,10 +112,10 @@ public:
   }
 
   /// for (i = from; i < to; i += step) carried = body(i, carried)
-  Values loop(Value from, Value to, int64_t step, mlir::ValueRange carried,
+  Values loop(Value from, Value to, Value step, mlir::ValueRange carried,
               llvm::function_ref<Values(Value, mlir::ValueRange)> body) {
     auto loop =
-        mlir::scf::ForOp::create(b, from, to, constant(step), carried,
+        mlir::scf::ForOp::create(b, from, to, step, carried,
                                  [&](mlir::OpBuilder &, mlir::Location loc,
                                      Value i, mlir::ValueRange values) {
                                    // The builder is `b` itself, inside the
@@ -122,6 +124,10 @@ public:
                                    mlir::scf::YieldOp::create(b, loc, results);
                                  });
     return Values(loop.getResults());
+  }
+  Values loop(Value from, Value to, int64_t step, mlir::ValueRange carried,
+              llvm::function_ref<Values(Value, mlir::ValueRange)> body) {
+    return loop(from, to, constant(step), carried, body);
   }
 
   mlir::ImplicitLocOpBuilder b;
