@@ -131,13 +131,15 @@ public:
   Contraction(int64_t m, int64_t k, int64_t n, int64_t kc)
       : m(m), k(k), n(n), kc(kc) {}
 
-  /// Runs panels until enough is done; returns operations per second.
+  /// Runs panels for about a millisecond; returns operations per second.
   double slice(Gemm *gemm, Weights &weights, const float *a, float *c) {
-    constexpr double enough = 0.2e9;
-    double flops = 0, start = now();
-    while (flops < enough)
+    constexpr double enough = 0.8e-3;
+    double flops = 0, seconds = 0, start = now();
+    while (seconds < enough) {
       flops += step(gemm, weights, a, c);
-    return flops / (now() - start);
+      seconds = now() - start;
+    }
+    return flops / seconds;
   }
 
   int64_t m, k, n, kc;

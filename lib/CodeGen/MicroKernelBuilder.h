@@ -39,6 +39,11 @@ public:
         b, name, b.getFunctionType(arguments, mlir::TypeRange()));
     func.setPrivate();
     setIsa(func, isa);
+    // One copy serves all callers; inlined, it would compete for registers.
+    auto attributes = llvm::to_vector(
+        func->getAttrOfType<mlir::ArrayAttr>("passthrough").getValue());
+    attributes.push_back(b.getStringAttr("noinline"));
+    func->setAttr("passthrough", b.getArrayAttr(attributes));
     b.setInsertionPointToStart(func.addEntryBlock());
     return func;
   }
