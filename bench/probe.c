@@ -12,10 +12,8 @@
  *
  *===---------------------------------------------------------------------===*/
 
-#define _GNU_SOURCE
 #include <immintrin.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
