@@ -119,14 +119,15 @@ struct ExpandMathPass
   }
   void runOnOperation() final {
     // Most kernels only add and multiply.
-    bool needed = getOperation()
-                      .walk([](Operation *op) {
-                        return isa<math::MathDialect>(op->getDialect()) ||
-                                       isa<arith::RemFOp>(op)
-                                   ? WalkResult::interrupt()
-                                   : WalkResult::advance();
-                      })
-                      .wasInterrupted();
+    bool needed =
+        getOperation()
+            .walk([](Operation *op) {
+              return isa_and_nonnull<math::MathDialect>(op->getDialect()) ||
+                             isa<arith::RemFOp>(op)
+                         ? WalkResult::interrupt()
+                         : WalkResult::advance();
+            })
+            .wasInterrupted();
     if (needed && failed(applyPatternsGreedily(getOperation(), patterns)))
       signalPassFailure();
   }
