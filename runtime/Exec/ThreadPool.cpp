@@ -43,8 +43,12 @@ int64_t now() {
   return int64_t(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
-/// Spins until `done()` or for kSpinNs; says whether it was done.
-template <typename Done> bool spin(Done done) {
+/// Spins until `done()` or for kSpinNs; says whether it was done. A team with
+/// more threads than cores is not patient: a spinning thread would keep the one
+/// that it waits for from running.
+template <typename Done> bool spin(Done done, bool patient) {
+  if (!patient)
+    return done();
   int64_t start = 0;
   for (;;) {
     for (int i = 0; i < 64; ++i) {
@@ -65,6 +69,8 @@ struct alignas(128) Worker {
   /// Counts jobs: a change hands over `team`'s job.
   std::atomic<uint32_t> jobs;
   std::atomic<uint32_t> sleeps;
+  /// Whether the last team that it was of is patient.
+  std::atomic<bool> patient;
   Team *team;
   uint32_t index;
   /// The next free worker, or the next one of the team.
@@ -75,7 +81,7 @@ struct alignas(128) Worker {
 
   uint32_t waitForJob(uint32_t seen) {
     auto arrived = [&] { return jobs.load(std::memory_order_acquire) != seen; };
-    if (!spin(arrived)) {
+    if (!spin(arrived, patient.load(std::memory_order_relaxed))) {
       // Sequentially consistent, against post(): one of the two sees the other.
       sleeps.store(1);
       while (jobs.load() == seen)
@@ -214,9 +220,12 @@ Team::Team(uint32_t wanted) {
     ++threads;
   }
   // The first of the list gets number 1, so that run() can stop early.
+  patient = threads <= pool.cores;
   uint32_t index = 1;
-  for (Worker *worker = first; worker; worker = worker->next)
+  for (Worker *worker = first; worker; worker = worker->next) {
     worker->index = index++;
+    worker->patient.store(patient, std::memory_order_relaxed);
+  }
   if (first)
     placeWorkers();
 }
@@ -295,7 +304,7 @@ void Team::run(Job newJob, void *data, uint32_t count) {
 
 void Team::wait() {
   auto finished = [&] { return pending.load(std::memory_order_acquire) == 0; };
-  if (spin(finished))
+  if (spin(finished, patient))
     return;
   uint32_t left = pending.fetch_or(kCallerSleeps) | kCallerSleeps;
   while (left != kCallerSleeps) {

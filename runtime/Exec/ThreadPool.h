@@ -54,6 +54,7 @@ private:
 
   Worker *first = nullptr;
   uint32_t threads = 1;
+  bool patient = true;
   uint32_t jobThreads = 0;
   Job job = nullptr;
   void *jobData = nullptr;

@@ -131,7 +131,7 @@ Status writeNpy(const std::string &path, const Array &array) {
   JN_TRY(writeAt(file.fd(), path, header.data(), header.size(), 0));
   JN_TRY(writeAt(file.fd(), path, array.data(), size_t(array.bytes()),
                  header.size()));
-  return file.publish();
+  return file.publish(/*durable=*/false);
 }
 
 struct NpzReader::Archive {

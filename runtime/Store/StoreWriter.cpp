@@ -139,7 +139,7 @@ Status StoreWriter::finish(const StoreInfo &info, std::string &hash) {
   JN_TRY(writeAt(file.fd(), file.targetPath(), builder.GetBufferPointer(),
                  builder.GetSize(), header.catalogOffset));
   JN_TRY(writeAt(file.fd(), file.targetPath(), page.data(), page.size(), 0));
-  JN_TRY(file.publish());
+  JN_TRY(file.publish(/*durable=*/true));
   hash = catalog.content_hash;
   return {};
 }

@@ -99,8 +99,8 @@ Status TemporaryFile::create(const std::string &path) {
   return systemError("cannot create", target, EEXIST);
 }
 
-Status TemporaryFile::publish() {
-  if (::fsync(fd()) != 0)
+Status TemporaryFile::publish(bool durable) {
+  if (durable && ::fsync(fd()) != 0)
     return systemError("cannot write", target, errno);
   // Closing may report a write that failed late (NFS).
   if (::close(descriptor.release()) != 0 && errno != EINTR)
@@ -108,6 +108,8 @@ Status TemporaryFile::publish() {
   if (::rename(temporary.c_str(), target.c_str()) != 0)
     return systemError("cannot replace", target, errno);
   temporary.clear();
+  if (!durable)
+    return {};
   Descriptor directory(
       ::open(directoryOf(target).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory.get() < 0)

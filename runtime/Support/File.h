@@ -60,8 +60,10 @@ public:
 
   /// Creates it, with the mode that the process's umask allows.
   Status create(const std::string &target);
-  /// fsync, rename to the target, fsync of the directory.
-  Status publish();
+  /// Renames it to the target. `durable`: not before its bytes are on the
+  /// disk, and with the directory synced, so that a loss of power keeps the old
+  /// file or the new one.
+  Status publish(bool durable);
 
   int fd() const { return descriptor.get(); }
   const std::string &path() const { return temporary; }

@@ -1,0 +1,129 @@
+//===- ProgramTest.cpp - Malformed programs -------------------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/Exec/Program.h"
+#include "test/unit/runtime/TestModel.h"
+
+#include <functional>
+#include <gtest/gtest.h>
+#include <random>
+
+using namespace joinery::test;
+namespace rt = joinery::runtime;
+
+static rt::Status decode(const TestObject &object) {
+  rt::Program program;
+  return rt::Program::decode(object.program.data(), object.program.size(),
+                             program);
+}
+
+// Tests that what the FlatBuffers verifier cannot see is refused: indices,
+// lifetimes, and symbols without a value.
+TEST(Program, RefusesBadMeaning) {
+  TempDir dir;
+  auto expect = [&](const std::function<void(prog::ProgramT &)> &change,
+                    jn_status want = JN_INVALID_MODEL) {
+    prog::ProgramT program = lookupProgram(dir / "a.store");
+    change(program);
+    TestObject object;
+    makeObject(program, lookupKernels(), object);
+    rt::Status status = decode(object);
+    EXPECT_EQ(status.code(), want) << status.message();
+  };
+  using P = prog::ProgramT;
+  expect([](P &) {}, JN_OK);
+  expect([](P &p) { p.version = 2; });
+  expect([](P &p) { p.plans.clear(); });
+  expect([](P &p) { p.mask_input = 3; });
+  expect([](P &p) { p.mask_input = -2; });
+  expect([](P &p) { p.inputs[0]->dtype = prog::DType(10); });
+  expect([](P &p) { p.inputs[0]->dims[0] = symbol(2); });
+  expect([](P &p) { p.outputs[0]->dims[0]->code.clear(); });
+  expect([](P &p) { p.checks[0]->kind = prog::CheckKind(9); });
+  expect([](P &p) { p.checks[1]->input = -1; });
+  expect([](P &p) { p.checks[1]->input = 3; });
+  expect([](P &p) { p.plans[0]->steps[0]->kernel = -1; });
+  expect([](P &p) { p.plans[0]->steps[0]->operands[0] = 7; });
+  expect([](P &p) { p.plans[0]->steps[0]->operands[0] = -1; });
+  // Outside its lifetime.
+  expect([](P &p) { p.plans[0]->steps[2]->operands[0] = 4; });
+  expect([](P &p) { p.plans[0]->steps[0]->tasks.reset(); });
+  expect([](P &p) { p.plans[0]->buffers[4]->last_step = 3; });
+  expect([](P &p) { p.plans[0]->buffers[4]->first_step = -1; });
+  expect([](P &p) { p.plans[0]->buffers[0]->index = 3; });
+  expect([](P &p) { p.plans[0]->buffers[6]->index = 1; });
+  expect([](P &p) { p.plans[0]->buffers[3]->index = -1; });
+  expect([](P &p) { p.plans[0]->buffers[3]->kind = prog::BufferKind(4); });
+  // A symbol that nothing gives a value.
+  expect([](P &p) {
+    p.symbols.push_back(std::make_unique<prog::SymbolT>());
+    p.outputs[0]->dims[0] = symbol(2);
+  });
+  // Defined by a step without a bound, from an input, twice, out of range.
+  auto define = [](P &p, int32_t number, int32_t buffer, bool bound) {
+    p.symbols.push_back(std::make_unique<prog::SymbolT>());
+    if (bound)
+      p.symbols.back()->bound = constant(5);
+    addDefinition(*p.plans[0]->steps[1], number, buffer);
+  };
+  expect([&](P &p) { define(p, 2, 5, true); }, JN_OK);
+  expect([&](P &p) { define(p, 2, 5, false); });
+  expect([&](P &p) { define(p, 2, 0, true); });
+  expect([&](P &p) { define(p, 0, 5, true); });
+  expect([&](P &p) { define(p, 3, 5, true); });
+  expect([&](P &p) { define(p, -1, 5, true); });
+  // Checks and inputs know the inputs' symbols only.
+  expect([&](P &p) {
+    define(p, 2, 5, true);
+    p.checks[2]->lhs = symbol(2);
+  });
+  expect([&](P &p) {
+    define(p, 2, 5, true);
+    p.symbols[2]->bound = symbol(2);
+  });
+}
+
+// Tests that no mutation of a program's bytes crashes the decoder.
+TEST(Program, SurvivesMutation) {
+  TempDir dir;
+  TestObject object;
+  makeObject(lookupProgram(dir / "a.store"), lookupKernels(), object);
+  ASSERT_TRUE(decode(object).ok());
+  const std::vector<uint8_t> whole = object.program;
+  for (size_t i = 0; i < whole.size(); ++i) {
+    for (uint8_t mask : {0x01, 0x80, 0xff}) {
+      object.program[i] ^= mask;
+      (void)decode(object).ok();
+      object.program[i] = whole[i];
+    }
+  }
+  for (size_t length = 0; length < whole.size(); ++length) {
+    object.program.assign(whole.begin(), whole.begin() + long(length));
+    (void)decode(object).ok();
+  }
+  std::mt19937 random(5);
+  for (int round = 0; round < 20000; ++round) {
+    object.program = whole;
+    for (unsigned i = random() % 8 + 1; i--;)
+      object.program[random() % whole.size()] = uint8_t(random());
+    (void)decode(object).ok();
+  }
+}
+
+// Tests that a program at an odd address is read all the same.
+TEST(Program, NeedsNoAlignment) {
+  TempDir dir;
+  TestObject object;
+  makeObject(lookupProgram(dir / "a.store"), lookupKernels(), object);
+  std::vector<uint8_t> shifted(object.program.size() + 1);
+  std::copy(object.program.begin(), object.program.end(), shifted.begin() + 1);
+  rt::Program program;
+  EXPECT_TRUE(
+      rt::Program::decode(shifted.data() + 1, object.program.size(), program)
+          .ok());
+  EXPECT_FALSE(rt::Program::decode(nullptr, 100, program).ok());
+}

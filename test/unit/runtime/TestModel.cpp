@@ -1,0 +1,269 @@
+//===- TestModel.cpp - Compiled models made by hand -----------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "test/unit/runtime/TestModel.h"
+
+#include "joinery/runtime/StoreWriter.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <stdlib.h>
+
+namespace joinery::test {
+
+TempDir::TempDir() {
+  std::string pattern =
+      (std::filesystem::temp_directory_path() / "joinery-XXXXXX").string();
+  if (!mkdtemp(pattern.data()))
+    throw std::runtime_error("mkdtemp");
+  path = pattern;
+}
+
+TempDir::~TempDir() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path, ignored);
+}
+
+std::string TempDir::operator/(const std::string &name) const {
+  return path + "/" + name;
+}
+
+std::string readFile(const std::string &path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream bytes;
+  bytes << file.rdbuf();
+  return bytes.str();
+}
+
+void writeFile(const std::string &path, const std::string &bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+ExprPtr constant(int64_t value) {
+  auto expr = std::make_unique<prog::ExprT>();
+  expr->code.emplace_back(prog::Opcode::Const, value);
+  return expr;
+}
+
+ExprPtr symbol(int64_t number) {
+  auto expr = std::make_unique<prog::ExprT>();
+  expr->code.emplace_back(prog::Opcode::Symbol, number);
+  return expr;
+}
+
+ExprPtr binary(prog::Opcode op, ExprPtr a, ExprPtr b) {
+  a->code.insert(a->code.end(), b->code.begin(), b->code.end());
+  a->code.emplace_back(op, 0);
+  return a;
+}
+
+ExprPtr times(ExprPtr a, ExprPtr b) {
+  return binary(prog::Opcode::Mul, std::move(a), std::move(b));
+}
+
+std::unique_ptr<prog::TensorT> tensor(const std::string &name,
+                                      prog::DType dtype) {
+  auto result = std::make_unique<prog::TensorT>();
+  result->name = name;
+  result->dtype = dtype;
+  return result;
+}
+
+void addDim(prog::TensorT &tensor, ExprPtr extent, const std::string &name) {
+  tensor.dims.push_back(std::move(extent));
+  tensor.dim_names.push_back(name);
+}
+
+int32_t addBuffer(prog::PlanT &plan, prog::BufferKind kind, int32_t index,
+                  ExprPtr bytes, int32_t first, int32_t last) {
+  auto buffer = std::make_unique<prog::BufferT>();
+  buffer->kind = kind;
+  buffer->index = index;
+  buffer->bytes = std::move(bytes);
+  buffer->first_step = first;
+  buffer->last_step = last;
+  plan.buffers.push_back(std::move(buffer));
+  return int32_t(plan.buffers.size()) - 1;
+}
+
+prog::StepT &addStep(prog::PlanT &plan, int32_t kernel, const std::string &name,
+                     std::vector<int32_t> operands, ExprPtr tasks) {
+  auto step = std::make_unique<prog::StepT>();
+  step->kernel = kernel;
+  step->name = name;
+  step->operands = std::move(operands);
+  step->tasks = std::move(tasks);
+  plan.steps.push_back(std::move(step));
+  return *plan.steps.back();
+}
+
+void addDefinition(prog::StepT &step, int32_t symbol, int32_t buffer) {
+  auto definition = std::make_unique<prog::SymbolDefT>();
+  definition->symbol = symbol;
+  definition->buffer = buffer;
+  definition->index = 0;
+  step.defines.push_back(std::move(definition));
+}
+
+void TestObject::build(const prog::ProgramT &source) {
+  flatbuffers::FlatBufferBuilder builder;
+  builder.Finish(prog::Program::Pack(builder, &source),
+                 prog::ProgramIdentifier());
+  program.assign(builder.GetBufferPointer(),
+                 builder.GetBufferPointer() + builder.GetSize());
+  levels = {{"avx2", kernels.data(), kernels.size()},
+            {"avx512", kernels.data(), kernels.size()}};
+  object.magic = JN_OBJECT_MAGIC;
+  object.abi = JN_ABI_VERSION;
+  object.size = sizeof(JnObject);
+  object.name = "test";
+  object.program = program.data();
+  object.program_size = program.size();
+  object.levels = levels.data();
+  object.level_count = levels.size();
+}
+
+void makeObject(const prog::ProgramT &program, std::vector<JnKernel> kernels,
+                TestObject &object) {
+  object.kernels = std::move(kernels);
+  object.build(program);
+}
+
+float tableValue(int64_t row) { return float(row) * 0.25f - 3.0f; }
+
+namespace {
+enum { B, S };
+
+/// t[b,s] = table[ids[b,s]]; one task per row of the batch.
+void gather(const JnKernelCall *call) {
+  auto *ids = static_cast<const int64_t *>(call->buffers[0]);
+  auto *table = static_cast<const float *>(call->buffers[1]);
+  auto *out = static_cast<float *>(call->buffers[2]);
+  int64_t s = call->symbols[S];
+  // Scratch must be this worker's own.
+  auto *scratch = static_cast<int64_t *>(call->scratch);
+  for (int64_t b = call->begin; b < call->end; ++b) {
+    for (int64_t i = 0; i < s; ++i)
+      scratch[i] = ids[b * s + i];
+    for (int64_t i = 0; i < s; ++i) {
+      if (scratch[i] < 0 || scratch[i] >= kTableRows) {
+        if (call->fault->check == -1)
+          *call->fault = {0, scratch[i], b * s + i};
+        return;
+      }
+      out[b * s + i] = table[scratch[i]];
+    }
+  }
+}
+
+void multiply(const JnKernelCall *call) {
+  auto *a = static_cast<const float *>(call->buffers[0]);
+  auto *b = static_cast<const float *>(call->buffers[1]);
+  auto *out = static_cast<float *>(call->buffers[2]);
+  for (int64_t i = call->begin; i < call->end; ++i)
+    out[i] = a[i] * b[i];
+}
+
+void applyMask(const JnKernelCall *call) {
+  auto *a = static_cast<const float *>(call->buffers[0]);
+  auto *mask = static_cast<const int64_t *>(call->buffers[1]);
+  auto *out = static_cast<float *>(call->buffers[2]);
+  for (int64_t i = call->begin; i < call->end; ++i)
+    out[i] = mask[i] ? a[i] : 0;
+}
+
+std::unique_ptr<prog::CheckT> check(prog::CheckKind kind, ExprPtr lhs,
+                                    ExprPtr rhs, int32_t input,
+                                    const std::string &message) {
+  auto result = std::make_unique<prog::CheckT>();
+  result->kind = kind;
+  result->lhs = std::move(lhs);
+  result->rhs = std::move(rhs);
+  result->input = input;
+  result->message = message;
+  return result;
+}
+
+std::unique_ptr<prog::PlanT> lookupPlan(const std::string &level) {
+  using Kind = prog::BufferKind;
+  auto plan = std::make_unique<prog::PlanT>();
+  plan->level = level;
+  auto elements = [] { return times(symbol(B), symbol(S)); };
+  auto bytes = [&](int64_t size) { return times(elements(), constant(size)); };
+  int32_t ids = addBuffer(*plan, Kind::Input, 0, bytes(8));
+  int32_t mask = addBuffer(*plan, Kind::Input, 1, bytes(8));
+  int32_t x = addBuffer(*plan, Kind::Input, 2, bytes(4));
+  int32_t table = addBuffer(*plan, Kind::Weight, 0, constant(kTableRows * 4));
+  int32_t rows = addBuffer(*plan, Kind::Workspace, -1, bytes(4), 0, 1);
+  int32_t product = addBuffer(*plan, Kind::Workspace, -1, bytes(4), 1, 2);
+  int32_t y = addBuffer(*plan, Kind::Output, 0, bytes(4));
+  prog::StepT &first =
+      addStep(*plan, 0, "gather", {ids, table, rows}, symbol(B));
+  first.scratch = times(symbol(S), constant(8));
+  first.flops = constant(0);
+  prog::StepT &second =
+      addStep(*plan, 1, "multiply", {rows, x, product}, elements());
+  second.flops = elements();
+  second.bytes = bytes(12);
+  addStep(*plan, 2, "mask", {product, mask, y}, elements());
+  return plan;
+}
+} // namespace
+
+std::vector<JnKernel> lookupKernels() { return {gather, multiply, applyMask}; }
+
+prog::ProgramT lookupProgram(const std::string &storePath) {
+  prog::ProgramT program;
+  program.name = "lookup";
+  program.compiler = "test";
+  program.precision = "f32";
+  program.mask_input = 1;
+  for (const char *name : {"batch", "sequence"}) {
+    program.symbols.push_back(std::make_unique<prog::SymbolT>());
+    program.symbols.back()->name = name;
+  }
+  auto border = [](const std::string &name, prog::DType dtype) {
+    auto result = tensor(name, dtype);
+    addDim(*result, symbol(B), "batch");
+    addDim(*result, symbol(S), "sequence");
+    return result;
+  };
+  program.inputs.push_back(border("ids", prog::DType::I64));
+  program.inputs.push_back(border("mask", prog::DType::I64));
+  program.inputs.push_back(border("x", prog::DType::F32));
+  program.outputs.push_back(border("y", prog::DType::F32));
+  program.checks.push_back(check(prog::CheckKind::InRange, constant(0),
+                                 constant(kTableRows), 0,
+                                 "token ids must be in the table"));
+  program.checks.push_back(check(prog::CheckKind::Binary, nullptr, nullptr, 1,
+                                 "the mask must hold 0 and 1"));
+  program.checks.push_back(check(prog::CheckKind::AtMost, symbol(S),
+                                 constant(kMaxLength), -1,
+                                 "the model has 64 positions"));
+  program.plans.push_back(lookupPlan("avx2"));
+  program.plans.push_back(lookupPlan("avx512"));
+
+  runtime::StoreWriter writer;
+  std::vector<float> table(kTableRows);
+  for (int64_t row = 0; row < kTableRows; ++row)
+    table[size_t(row)] = tableValue(row);
+  auto require = [](const runtime::Status &status) {
+    if (!status.ok())
+      throw std::runtime_error(status.message());
+  };
+  require(writer.open(storePath));
+  require(writer.beginTable({"table", "F32", {"row"}, {kTableRows}, "row"}));
+  require(writer.append(table.data(), table.size() * sizeof(float)));
+  require(writer.endTable());
+  require(writer.finish({"lookup", "f32", "test"}, program.store_hash));
+  return program;
+}
+
+} // namespace joinery::test

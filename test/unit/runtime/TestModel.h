@@ -1,0 +1,112 @@
+//===- TestModel.h - Compiled models made by hand ---------------*- C++ -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_TEST_UNIT_RUNTIME_TESTMODEL_H
+#define JOINERY_TEST_UNIT_RUNTIME_TESTMODEL_H
+
+#include "joinery/runtime/joinery.h"
+
+#include "program_generated.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace joinery::test {
+
+namespace prog = joinery::program;
+
+/// A directory that is removed with all that is in it.
+class TempDir {
+public:
+  TempDir();
+  ~TempDir();
+  TempDir(const TempDir &) = delete;
+  TempDir &operator=(const TempDir &) = delete;
+  std::string operator/(const std::string &name) const;
+
+private:
+  std::string path;
+};
+
+std::string readFile(const std::string &path);
+void writeFile(const std::string &path, const std::string &bytes);
+
+using ExprPtr = std::unique_ptr<prog::ExprT>;
+ExprPtr constant(int64_t value);
+ExprPtr symbol(int64_t number);
+/// `a op b`
+ExprPtr binary(prog::Opcode op, ExprPtr a, ExprPtr b);
+ExprPtr times(ExprPtr a, ExprPtr b);
+
+std::unique_ptr<prog::TensorT> tensor(const std::string &name,
+                                      prog::DType dtype);
+void addDim(prog::TensorT &tensor, ExprPtr extent, const std::string &name);
+
+/// Appends a buffer and gives its number.
+int32_t addBuffer(prog::PlanT &plan, prog::BufferKind kind, int32_t index,
+                  ExprPtr bytes, int32_t first = 0, int32_t last = 0);
+prog::StepT &addStep(prog::PlanT &plan, int32_t kernel, const std::string &name,
+                     std::vector<int32_t> operands, ExprPtr tasks);
+
+/// After the step, `symbol` is the first int64 of the buffer.
+void addDefinition(prog::StepT &step, int32_t symbol, int32_t buffer);
+
+/// An object that owns what its descriptor points to.
+struct TestObject {
+  std::vector<uint8_t> program;
+  std::vector<JnKernel> kernels;
+  std::vector<JnLevel> levels;
+  JnObject object = {};
+
+  TestObject() = default;
+  TestObject(const TestObject &) = delete;
+  /// Packs the program and describes it, for the levels avx2 and avx512.
+  void build(const prog::ProgramT &source);
+};
+
+/// y[b,s] = table[ids[b,s]] * x[b,s] * mask[b,s], in three steps, with checks:
+/// ids in [0, 100), mask binary, s at most 64. Writes the store if `path` is
+/// given, and remembers its hash.
+enum { kTableRows = 100, kMaxLength = 64 };
+prog::ProgramT lookupProgram(const std::string &storePath);
+std::vector<JnKernel> lookupKernels();
+float tableValue(int64_t row);
+/// Makes the object for `program`; one plan is copied to both levels.
+void makeObject(const prog::ProgramT &program, std::vector<JnKernel> kernels,
+                TestObject &object);
+
+/// A row-major array on the heap with its DLTensor.
+template <typename T> struct Tensor {
+  std::vector<int64_t> shape;
+  std::vector<T> values;
+
+  Tensor() = default;
+  explicit Tensor(std::vector<int64_t> dims) : shape(std::move(dims)) {
+    int64_t count = 1;
+    for (int64_t dim : shape)
+      count *= dim;
+    values.resize(size_t(count));
+  }
+  DLTensor view() {
+    DLTensor result = {};
+    result.data = values.data();
+    result.device = {kDLCPU, 0};
+    result.ndim = int(shape.size());
+    result.dtype.code = std::is_floating_point_v<T> ? kDLFloat
+                        : std::is_signed_v<T>       ? kDLInt
+                                                    : kDLUInt;
+    result.dtype.bits = uint8_t(8 * sizeof(T));
+    result.dtype.lanes = 1;
+    result.shape = shape.data();
+    return result;
+  }
+};
+
+} // namespace joinery::test
+
+#endif // JOINERY_TEST_UNIT_RUNTIME_TESTMODEL_H
