@@ -92,8 +92,15 @@ void Importer::Impl::runNode(Importer &importer) {
     }
   if (succeeded(evaluateSymbolically(importer)) || refused)
     return;
-  if (failed(entry->import(importer)) && !refused)
-    (void)importer.refuse("its inputs have a form that is not supported");
+  if (failed(entry->import(importer))) {
+    if (!refused)
+      (void)importer.refuse("its inputs have a form that is not supported");
+    return;
+  }
+  auto output = values.find(node->outputName(0));
+  if (output != values.end() && isFloat(output->second.onnxType))
+    if (auto number = foldScalar(importer))
+      output->second.number = number;
 }
 
 void Importer::Impl::runNodes(Importer &importer, ArrayRef<Node> nodes) {

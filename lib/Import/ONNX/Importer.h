@@ -52,6 +52,9 @@ struct Tensor {
   std::optional<SymExpr> poly;
   /// A stored tensor (initialiser or Constant): its rel.table.
   mlir::Operation *constant = nullptr;
+  /// The value of a one-element tensor of floats that constants alone decide:
+  /// exporters compute sizes with floats, too.
+  std::optional<double> number;
   /// A stack of tensors along the last dimension, one per index (the index
   /// tuples of GatherND). They have the other dimensions of this tensor.
   std::vector<Tensor> parts;

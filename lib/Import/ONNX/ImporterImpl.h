@@ -84,6 +84,11 @@ void normalise(Importer &importer, Tensor &tensor);
 /// The tensor seen with other dimensions over the same columns. What depends on
 /// the order of the columns stays where that is the same.
 Tensor viewOf(Importer &importer, const Tensor &tensor, Dims dims);
+/// A tensor of other elements of a tensor of few: `source` turns a key of the
+/// result into the key that it is read from.
+Tensor pickElements(Importer &importer, const Tensor &tensor, Dims dims,
+                    llvm::function_ref<void(llvm::MutableArrayRef<int64_t>)>
+                        source);
 /// The tensor with dimensions of the given extents, row-major (Reshape).
 mlir::FailureOr<Tensor> reshapeTo(Importer &importer, const Tensor &tensor,
                                   llvm::ArrayRef<SymExpr> extents);
@@ -93,6 +98,14 @@ Tensor sliceOf(Importer &importer, const Tensor &tensor, unsigned dim,
 /// The tensor broadcast to `extents` in the way of Expand.
 mlir::FailureOr<Tensor> expandTo(Importer &importer, const Tensor &tensor,
                                  llvm::ArrayRef<SymExpr> extents);
+/// The names of all digits, in order.
+llvm::SmallVector<std::string> columnsOf(llvm::ArrayRef<Dim> dims);
+/// An empty table with a name like `name`.
+rel::TableOp createTable(Importer &importer, llvm::StringRef name,
+                         rel::RelType type);
+/// What a fold of one-element float tensors gives, rounded as the file does.
+std::optional<double> foldScalar(Importer &importer);
+
 /// Element `i` of stored bytes as a number; nothing for other types.
 std::optional<double> readElement(llvm::ArrayRef<char> bytes, size_t i,
                                   int onnxType);
@@ -109,6 +122,12 @@ mlir::LogicalResult createResults(Importer &importer,
 void eraseDead(Importer &importer);
 
 llvm::ArrayRef<OpEntry> layoutBorderOps(); // LayoutBorders.cpp
+llvm::ArrayRef<OpEntry> scatterOps();      // IndexingScatter.cpp
+
+/// The pieces one behind the other along a dimension (Concat).
+mlir::FailureOr<Tensor> unite(Importer &importer,
+                              llvm::ArrayRef<const Tensor *> pieces,
+                              unsigned axis);
 
 /// The registry's row for an operator, or null; `known` tells whether there is
 /// one for another opset.

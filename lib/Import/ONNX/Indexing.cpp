@@ -441,11 +441,16 @@ static LogicalResult importOneHot(Importer &importer) {
 }
 
 ArrayRef<OpEntry> joinery::onnx_import::indexingOps() {
-  static const OpEntry entries[] = {
+  static const std::vector<OpEntry> entries = [] {
+    std::vector<OpEntry> all = {
       {"", "Gather", 1, 0, importGather, ""},
       {"", "GatherElements", 11, 0, importGatherElements, ""},
       {"", "GatherND", 11, 0, importGatherND, ""},
       {"", "OneHot", 9, 0, importOneHot, "depth and values must be constants"},
-  };
+    };
+    ArrayRef<OpEntry> scatters = scatterOps();
+    all.insert(all.end(), scatters.begin(), scatters.end());
+    return all;
+  }();
   return entries;
 }

@@ -44,9 +44,9 @@ static LogicalResult importReshape(Importer &importer) {
                                "operand lacks");
       extent = x.dims[i].extent;
     }
-    if (!importer.isNonNegative(extent))
-      return importer.refuse("the target shape has a dimension (" +
-                             extent.str() + ") that may be negative");
+    if (!importer.isNonNegative(extent) &&
+        failed(importer.requireAtMost(0, extent, "a size of the reshape")))
+      return failure();
     product = product * importer.simplify(extent);
   }
   SymExpr total = importer.simplify(sizeOf(x));
@@ -112,6 +112,16 @@ static LogicalResult importTranspose(Importer &importer) {
   Dims dims;
   for (int64_t axis : perm)
     dims.push_back(x.dims[axis]);
+  if (x.elements && !x.poly) {
+    importer.setOutput(0, pickElements(importer, x, std::move(dims),
+                                       [&](MutableArrayRef<int64_t> key) {
+                                         SmallVector<int64_t> result(key);
+                                         for (auto [i, axis] :
+                                              llvm::enumerate(perm))
+                                           key[axis] = result[i];
+                                       }));
+    return success();
+  }
   importer.setOutput(0, viewOf(importer, x, std::move(dims)));
   return success();
 }
@@ -433,6 +443,31 @@ static LogicalResult importDepthToSpace(Importer &importer) {
   return success();
 }
 
+/// Sizes that stay: interpolation between pixels is not imported.
+static LogicalResult importResize(Importer &importer) {
+  const Tensor &x = *importer.input(0);
+  const Node &node = importer.node();
+  bool same = !node.hasAttr("axes");
+  if (node.hasInput(3)) {
+    auto sizes = importer.symbolicElements(*importer.input(3));
+    same &= sizes && int64_t(sizes->size()) == x.rank();
+    for (int64_t i = 0; same && i < x.rank(); ++i)
+      same = importer.simplify((*sizes)[i] - x.dims[i].extent).isConst(0);
+  } else {
+    unsigned at = node.opset() < 11 ? 1 : 2;
+    auto scales = node.hasInput(at)
+                      ? importer.constantElements(*importer.input(at), 16)
+                      : std::nullopt;
+    same &= scales && int64_t(scales->size()) == x.rank() &&
+            llvm::all_of(*scales, [](double scale) { return scale == 1; });
+  }
+  if (!same)
+    return importer.refuse("the size changes, or is not known; only a resize "
+                           "to the same size is supported");
+  importer.setOutput(0, Tensor(x));
+  return success();
+}
+
 ArrayRef<OpEntry> joinery::onnx_import::layoutOps() {
   static const std::vector<OpEntry> entries = [] {
     std::vector<OpEntry> all = {
@@ -448,6 +483,7 @@ ArrayRef<OpEntry> joinery::onnx_import::layoutOps() {
         {"", "Slice", 1, 0, importSlice,
          "bounds that depend on data are refused"},
         {"", "Tile", 6, 0, importTile, "repeats that depend on data are refused"},
+        {"", "Resize", 10, 0, importResize, "to the same size only"},
         {"", "DepthToSpace", 1, 0, importDepthToSpace, ""},
         {"", "SpaceToDepth", 1, 0, importDepthToSpace, ""},
     };

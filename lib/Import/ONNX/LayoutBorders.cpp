@@ -40,8 +40,9 @@ static Value nameUnionColumn(Importer &importer, Value relation,
                               TypedAttr());
 }
 
-static FailureOr<Tensor> unite(Importer &importer,
-                               ArrayRef<const Tensor *> pieces, unsigned axis) {
+FailureOr<Tensor>
+joinery::onnx_import::unite(Importer &importer,
+                            ArrayRef<const Tensor *> pieces, unsigned axis) {
   // The other axes are aligned with this one hidden: its columns get names of
   // their own, so that no renaming can meet them.
   std::vector<Tensor> hidden;

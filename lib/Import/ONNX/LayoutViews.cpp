@@ -12,11 +12,33 @@ using namespace mlir;
 using namespace joinery;
 using namespace joinery::onnx_import;
 
-static SmallVector<std::string> columnsOf(const Dims &dims) {
-  SmallVector<std::string> names;
-  for (const Dim &dim : dims)
-    names.append(dim.columns.begin(), dim.columns.end());
-  return names;
+Tensor joinery::onnx_import::pickElements(
+    Importer &importer, const Tensor &tensor, Dims dims,
+    llvm::function_ref<void(MutableArrayRef<int64_t>)> source) {
+  Tensor result;
+  result.onnxType = tensor.onnxType;
+  int64_t count = 1;
+  for (Dim &dim : dims) {
+    count *= *dim.extent.asConst();
+    // The elements are not a function of the old columns.
+    dim = importer.newDim("i", dim.extent);
+  }
+  result.elements.emplace();
+  for (int64_t i = 0; i < count; ++i) {
+    SmallVector<int64_t> key(dims.size());
+    int64_t rest = i, at = 0;
+    for (size_t d = dims.size(); d-- > 0;) {
+      key[d] = rest % *dims[d].extent.asConst();
+      rest /= *dims[d].extent.asConst();
+    }
+    source(key);
+    for (auto [k, dim] : llvm::zip_equal(key, tensor.dims))
+      at = at * *dim.extent.asConst() + k;
+    result.elements->push_back((*tensor.elements)[at]);
+  }
+  result.dims = std::move(dims);
+  normalise(importer, result);
+  return result;
 }
 
 Tensor joinery::onnx_import::viewOf(Importer &importer, const Tensor &tensor,
@@ -215,6 +237,19 @@ private:
 FailureOr<Tensor> joinery::onnx_import::reshapeTo(Importer &importer,
                                                   const Tensor &tensor,
                                                   ArrayRef<SymExpr> extents) {
+  // A few elements keep their order whatever the shape.
+  SymExpr size(1);
+  for (const SymExpr &extent : extents)
+    size = size * extent;
+  if (tensor.elements && !tensor.poly && size == sizeOf(tensor)) {
+    Tensor result;
+    result.onnxType = tensor.onnxType;
+    result.elements = tensor.elements;
+    for (const SymExpr &extent : extents)
+      result.dims.push_back(importer.newDim("i", extent));
+    normalise(importer, result);
+    return result;
+  }
   return Reshaper(importer, tensor, extents).run();
 }
 
@@ -230,11 +265,14 @@ Tensor joinery::onnx_import::sliceOf(Importer &importer, const Tensor &tensor,
     return tensor;
   auto from = start.asConst(), count = extent.asConst();
   // A few elements of a shape.
-  if (tensor.elements && tensor.rank() == 1 && from && count) {
-    std::vector<SymExpr> elements;
-    for (int64_t k = 0; k < *count; ++k)
-      elements.push_back((*tensor.elements)[*from + k * step]);
-    return importer.vector(std::move(elements), tensor.onnxType);
+  bool affine = tensor.poly && tensor.poly->hasKeys();
+  if (tensor.elements && !affine && from && count) {
+    Dims dims = tensor.dims;
+    dims[i] = importer.newDim("i", extent);
+    return pickElements(importer, tensor, std::move(dims),
+                        [&](MutableArrayRef<int64_t> key) {
+                          key[i] = *from + key[i] * step;
+                        });
   }
   bool lastOfParts = !tensor.parts.empty() && i + 1 == tensor.dims.size();
   if (lastOfParts && from && count) {

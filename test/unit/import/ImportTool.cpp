@@ -7,7 +7,7 @@
 //
 //   joinery-import-test MODEL [--outputs=a,b] [--run=DIR] [--ops]
 //
-// Prints the imported module. With --run reads DIR/in.<i>.shape (one extent per
+// MODEL may also be a printed plan (.mlir). Prints the imported module. With --run reads DIR/in.<i>.shape (one extent per
 // line) and DIR/in.<i>.bin (doubles or int64s, row-major) for every argument,
 // evaluates the module by the algebra's definition and writes DIR/out.<i>.shape
 // and DIR/out.<i>.bin (doubles).
@@ -16,6 +16,9 @@
 
 #include "joinery/Import/ONNX.h"
 #include "joinery/Interp/Interp.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Parser/Parser.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
@@ -156,6 +159,7 @@ int run(ModuleOp module, const std::string &directory) {
     }
   InterpOptions options;
   options.symbols = symbols;
+  options.roundEachStep = true;
   auto results = interpret(function, arguments, options);
   if (failed(results))
     return 1;
@@ -207,7 +211,14 @@ int main(int argc, char **argv) {
     }
   }
   MLIRContext context(MLIRContext::Threading::DISABLED);
-  auto module = importONNX(&context, path, options);
+  OwningOpRef<ModuleOp> module;
+  if (StringRef(path).ends_with(".mlir")) { // a plan that was printed before
+    context.loadDialect<rel::RelDialect, arith::ArithDialect,
+                        math::MathDialect, func::FuncDialect>();
+    module = parseSourceFile<ModuleOp>(path, &context);
+  } else {
+    module = importONNX(&context, path, options);
+  }
   if (!module)
     return 1;
   if (!directory.empty())

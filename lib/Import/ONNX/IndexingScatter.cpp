@@ -1,0 +1,132 @@
+//===- IndexingScatter.cpp - ScatterND where it writes a box --------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "ImporterImpl.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::onnx_import;
+
+namespace {
+/// Along one dimension of the data, keys [start, start + count) are written.
+/// They lie along dimension `dim` of the indices, or are just one key.
+struct Side {
+  SymExpr start, count = 1;
+  std::optional<unsigned> dim;
+};
+} // namespace
+
+/// The index component as a run of keys along one dimension of the indices.
+static std::optional<Side> sideOf(Importer &importer, const Tensor &part) {
+  if (!part.poly)
+    return std::nullopt;
+  std::set<std::string> names;
+  importer.impl->keysOf(*part.poly, names);
+  Side side;
+  side.start = *part.poly;
+  if (names.empty())
+    return side;
+  if (names.size() != 1)
+    return std::nullopt;
+  side.start = importer.simplify(*part.poly - SymExpr::key(*names.begin()));
+  if (side.start.hasKeys())
+    return std::nullopt;
+  for (auto [i, dim] : llvm::enumerate(part.dims))
+    if (dim.columns.size() == 1 && dim.columns[0] == *names.begin())
+      side.dim = i;
+  if (!side.dim)
+    return std::nullopt;
+  side.count = part.dims[*side.dim].extent;
+  return side;
+}
+
+/// `data` with the box of `sides` from dimension `i` on replaced by `updates`,
+/// whose dimensions are the data's.
+static FailureOr<Tensor> writeBox(Importer &importer, const Tensor &data,
+                                  ArrayRef<Side> sides, unsigned i,
+                                  const Tensor &updates) {
+  if (i == sides.size())
+    return updates;
+  const Side &side = sides[i];
+  SymExpr extent = importer.simplify(data.dims[i].extent);
+  SymExpr end = importer.simplify(side.start + side.count);
+  if (failed(importer.requireAtMost(end, extent, "the scattered keys")))
+    return failure();
+  auto inner = writeBox(
+      importer, sliceOf(importer, data, i, side.start, 1, side.count), sides,
+      i + 1, updates);
+  if (failed(inner))
+    return failure();
+  SymExpr rest = importer.simplify(extent - end);
+  Tensor before = sliceOf(importer, data, i, 0, 1, side.start);
+  Tensor after = sliceOf(importer, data, i, end, 1, rest);
+  std::vector<const Tensor *> pieces;
+  if (!side.start.isConst(0))
+    pieces.push_back(&before);
+  pieces.push_back(&*inner);
+  if (!rest.isConst(0))
+    pieces.push_back(&after);
+  if (pieces.size() == 1)
+    return inner;
+  return unite(importer, pieces, i);
+}
+
+static LogicalResult importScatterND(Importer &importer) {
+  const Tensor data = *importer.input(0), index = *importer.input(1);
+  Tensor updates = *importer.input(2);
+  std::string reduction = importer.node().getString("reduction", "none");
+  if (reduction != "none")
+    return importer.refuse("reduction '" + reduction + "' is not supported");
+  auto count = index.rank() ? index.dims.back().extent.asConst() : std::nullopt;
+  if (!count || *count < 1 || *count > data.rank())
+    return importer.refuse("the length of the index tuples does not fit");
+  int64_t outer = index.rank() - 1;
+  if (updates.rank() != outer + data.rank() - *count)
+    return importer.refuse("the updates' rank does not fit");
+  std::vector<Side> sides;
+  SmallVector<bool> used(outer, false);
+  for (int64_t k = 0; k < *count; ++k) {
+    Tensor part;
+    if (!index.parts.empty()) {
+      part = index.parts[k];
+    } else {
+      part = sliceOf(importer, index, outer, k, 1, 1);
+      Dims dims(part.dims.begin(), part.dims.end() - 1);
+      part = viewOf(importer, part, std::move(dims));
+    }
+    auto side = sideOf(importer, part);
+    if (!side || (side->dim && used[*side->dim]) ||
+        !importer.isNonNegative(side->start))
+      return importer.refuse("the indices depend on data, or are not runs of "
+                             "keys along different dimensions");
+    if (side->dim)
+      used[*side->dim] = true;
+    sides.push_back(*side);
+  }
+  for (int64_t i = 0; i < outer; ++i)
+    if (!used[i] && !index.dims[i].extent.isConst(1))
+      return importer.refuse("the same elements are written more than once");
+  // The updates with the data's dimensions.
+  Dims dims;
+  for (const Side &side : sides)
+    dims.push_back(side.dim ? updates.dims[*side.dim] : Dim{1, {}});
+  dims.append(updates.dims.begin() + outer, updates.dims.end());
+  updates = viewOf(importer, updates, std::move(dims));
+  auto result = writeBox(importer, data, sides, 0, updates);
+  if (failed(result))
+    return failure();
+  importer.setOutput(0, std::move(*result));
+  return success();
+}
+
+ArrayRef<OpEntry> joinery::onnx_import::scatterOps() {
+  static const OpEntry entries[] = {
+      {"", "ScatterND", 11, 0, importScatterND,
+       "the indices must be runs of keys known from the shapes"},
+  };
+  return entries;
+}
