@@ -164,6 +164,8 @@ Expected<EmittedCode> emit(mlir::ModuleOp llvmModule,
   LLVMContext context;
   context.setDiagnosticHandler(std::make_unique<ErrorCollector>(errors));
   std::unique_ptr<Module> module;
+  if (options.lineTables)
+    addLineTables(llvmModule, options.name);
   {
     // The caller gets one error with MLIR's words in it.
     mlir::ScopedDiagnosticHandler collect(

@@ -40,6 +40,10 @@ void buildLowerToLLVM(mlir::OpPassManager &pm);
 /// have a body become internal to the object. Diagnostics go to the context.
 mlir::LogicalResult lowerToLLVM(mlir::ModuleOp module);
 
+/// Turns locations into ones that LLVM writes to line tables, with an ONNX
+/// node in the place of a source file. Functions that have them are left alone.
+void addLineTables(mlir::ModuleOp llvmModule, llvm::StringRef name);
+
 enum class EmitKind { Object, Assembly, LLVMIR };
 
 struct EmitOptions {
@@ -51,6 +55,8 @@ struct EmitOptions {
   std::vector<std::string> exports;
   /// Undefined symbols that are no error (none for a model's object).
   std::vector<std::string> externals;
+  /// Line tables that name ONNX nodes.
+  bool lineTables = true;
   /// 0 = translate only, 2 = what models are compiled with.
   int optLevel = 2;
 };

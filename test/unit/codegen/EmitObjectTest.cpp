@@ -101,6 +101,25 @@ TEST_F(EmitObject, Text) {
   EXPECT_NE(run(kTwo, options).find("i64 @answer()"), std::string::npos);
 }
 
+// Tests that line tables name the nodes that operations come from, and that
+// they can be left out.
+TEST_F(EmitObject, LineTables) {
+  const char *text = R"(
+    func.func @f(%x: f32) -> f32 {
+      %0 = arith.mulf %x, %x : f32 loc("/layer.0/Mul")
+      %1 = arith.addf %0, %x : f32 loc(fused["/layer.0/Add", "/layer.1/Sub"])
+      return %1 : f32
+    }
+  )";
+  EmitOptions options;
+  options.kind = EmitKind::Assembly;
+  std::string with = run(text, options);
+  EXPECT_NE(with.find("/layer.0/Mul:1"), std::string::npos) << with;
+  EXPECT_NE(with.find("/layer.0/Add:1"), std::string::npos);
+  options.lineTables = false;
+  EXPECT_EQ(run(text, options).find("/layer.0"), std::string::npos);
+}
+
 // Tests that the same module gives the same bytes.
 TEST_F(EmitObject, Reproducible) { EXPECT_EQ(run(kTwo, {}), run(kTwo, {})); }
 
