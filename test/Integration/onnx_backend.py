@@ -55,7 +55,8 @@ def listed(table, model):
 
 
 def load_data(folder, kind, values):
-    """The arrays of one data set by name; None where one is no tensor."""
+    """The arrays of one data set by name; None where one is no tensor of the
+    declared type, or of a type that NumPy's files can't hold."""
     arrays = {}
     for index, value in enumerate(values):
         path = folder / f"{kind}_{index}.pb"
@@ -65,17 +66,27 @@ def load_data(folder, kind, values):
             return None
         tensor = onnx.TensorProto()
         tensor.ParseFromString(path.read_bytes())
+        if tensor.data_type != value.type.tensor_type.elem_type:
+            return None
         arrays[value.name] = numpy_helper.to_array(tensor)
+        if not arrays[value.name].dtype.isbuiltin:
+            return None
     return arrays
 
 
+def excerpt(array):
+    return "[" + " ".join(f"{value:.6g}" for value in array.ravel()[:4]) + (" ...]" if array.size > 4 else "]")
+
+
 def run_test(report, counts, name, model, path, work):
-    ops = sorted({op for _, op in operators(model.graph)})
+    graph = model.graph
+    names = sorted({op for _, op in operators(graph)} | {v.name for v in (*graph.input, *graph.output)})
     prefix = work / "model"
     code, output = harness.joinery("compile", path, "-o", prefix)
     if code == harness.UNSERVABLE:
         counts["refused"] += 1
-        report.check(any(op in output for op in ops), name, f"is refused without naming any of {ops}")
+        named = any(word in output for word in names)
+        report.check(named, name, f"is refused without naming any of {names}\n{harness.first_lines(output)}")
         if report.verbose:
             print(f"refused {name}: {harness.first_lines(output, 1).strip()}")
         return
@@ -100,7 +111,7 @@ def run_test(report, counts, name, model, path, work):
                 actual = archive[key]
                 same = actual.shape == expected.shape and actual.dtype == expected.dtype
                 error = harness.relative_error(actual, expected) if same else float("inf")
-                detail = f"error {error:.1e}" if same else (
+                detail = f"error {error:.1e}: {excerpt(actual)}, want {excerpt(expected)}" if same else (
                     f"is {actual.dtype}{list(actual.shape)}, want {expected.dtype}{list(expected.shape)}")
                 agreed &= report.check(error <= BAR.get(expected.dtype, 1e-4), name, key, detail)
     counts["agreed"] += agreed
