@@ -1,0 +1,61 @@
+// RUN: joinery-opt %s --pass-pipeline='builtin.module(func.func(expand-math))' | FileCheck %s
+
+// Tests that an exponential becomes fused multiply-adds between two bounds,
+// without a call, a rounding or a conversion to integers.
+// CHECK-LABEL: func.func @exp
+// CHECK-SAME:    (%[[X:.+]]: vector<16xf32>)
+// CHECK-NOT:     math.exp
+// CHECK-DAG:     %[[LOW:.+]] = arith.constant dense<-87.3{{.*}}> : vector<16xf32>
+// CHECK:         %[[ABOVE:.+]] = arith.cmpf ogt, %[[LOW]], %[[X]]
+// CHECK:         arith.select %[[ABOVE]], %[[LOW]], %[[X]]
+// CHECK-COUNT-9: math.fma
+// CHECK-NOT:     arith.fptosi
+// CHECK:         return
+func.func @exp(%x: vector<16xf32>) -> vector<16xf32> {
+  %0 = math.exp %x : vector<16xf32>
+  return %0 : vector<16xf32>
+}
+
+// Tests that half precision is computed in f32.
+// CHECK-LABEL: func.func @tanh_f16
+// CHECK:         arith.extf %{{.+}} : f16 to f32
+// CHECK-NOT:     math.tanh
+// CHECK:         arith.truncf %{{.+}} : f32 to f16
+func.func @tanh_f16(%x: f16) -> f16 {
+  %0 = math.tanh %x : f16
+  return %0 : f16
+}
+
+// Tests that logarithms, whose results are truncated by bucket formulas, are
+// computed in f64.
+// CHECK-LABEL: func.func @log
+// CHECK:         arith.extf %{{.+}} : f32 to f64
+// CHECK-NOT:     math.log
+// CHECK:         arith.truncf %{{.+}} : f64 to f32
+func.func @log(%x: f32) -> f32 {
+  %0 = math.log %x : f32
+  return %0 : f32
+}
+
+// Tests that a square is one multiplication.
+// CHECK-LABEL: func.func @square
+// CHECK-SAME:    (%[[X:.+]]: vector<8xf32>)
+// CHECK-NEXT:    %[[R:.+]] = arith.mulf %[[X]], %[[X]]
+// CHECK-NEXT:    return %[[R]]
+func.func @square(%x: vector<8xf32>) -> vector<8xf32> {
+  %two = arith.constant dense<2.0> : vector<8xf32>
+  %0 = math.powf %x, %two : vector<8xf32>
+  return %0 : vector<8xf32>
+}
+
+// Tests that what the processor does itself stays.
+// CHECK-LABEL: func.func @native
+// CHECK:         math.sqrt
+// CHECK:         math.floor
+// CHECK:         math.roundeven
+func.func @native(%x: f32) -> f32 {
+  %0 = math.sqrt %x : f32
+  %1 = math.floor %0 : f32
+  %2 = math.roundeven %1 : f32
+  return %2 : f32
+}
