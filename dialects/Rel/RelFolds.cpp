@@ -32,9 +32,11 @@ struct ComposeRekeys : OpRewritePattern<RekeyOp> {
     auto inner = outer.getInput().getDefiningOp<RekeyOp>();
     if (!inner)
       return rewriter.notifyMatchFailure(outer, "the input is not a rekey");
-    if (outer.getOtherwise() || inner.getOtherwise())
-      return rewriter.notifyMatchFailure(outer,
-                                         "defaults would need a new domain");
+    // The outer map stays within the inner result, so the inner default holds
+    // just where the composed key is out of range.
+    if (outer.getOtherwise())
+      return rewriter.notifyMatchFailure(
+          outer, "the outer default would need a new domain");
     RelType result = outer.getType();
     auto bounds = [&](StringRef symbol) -> std::optional<SymExpr> {
       if (symbol.consume_front("#") && result.has(symbol))
@@ -66,7 +68,7 @@ struct ComposeRekeys : OpRewritePattern<RekeyOp> {
     SmallVector<StringRef> exprs(texts.begin(), texts.end());
     rewriter.replaceOpWithNewOp<RekeyOp>(
         outer, result, inner.getInput(), rewriter.getStrArrayAttr(sources),
-        rewriter.getStrArrayAttr(exprs), TypedAttr());
+        rewriter.getStrArrayAttr(exprs), inner.getOtherwiseAttr());
     return success();
   }
 };

@@ -7,6 +7,7 @@
 
 #include "dialects/Pipe/Pipe.h"
 #include "dialects/Rel/Rel.h"
+#include "joinery/Optimize/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -24,6 +25,7 @@ int main(int argc, char **argv) {
                   mlir::scf::SCFDialect, mlir::vector::VectorDialect>();
   mlir::registerCanonicalizerPass();
   mlir::registerCSEPass();
+  joinery::optimize::registerOptimizePasses();
   return mlir::asMainReturnCode(mlir::MlirOptMain(
       argc, argv, "Joinery's optimiser driver\n", registry));
 }

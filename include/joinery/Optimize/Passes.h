@@ -1,0 +1,36 @@
+//===- Passes.h - The laws of the algebra as passes -------------*- C++ -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_OPTIMIZE_PASSES_H
+#define JOINERY_OPTIMIZE_PASSES_H
+
+#include "mlir/Pass/Pass.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+
+namespace joinery {
+
+struct OptimizeOptions {
+  /// Plans over tables alone become tables of at most this many bytes.
+  int64_t foldByteLimit = 1 << 20;
+  /// Rows that the mask drops are zero in every output (padding=skip).
+  bool selectOutputs = true;
+};
+
+/// rel → rel: logical rewrites only, to the normal form.
+void buildOptimizePipeline(mlir::OpPassManager &manager,
+                           const OptimizeOptions &options);
+
+namespace optimize {
+#define GEN_PASS_DECL
+#define GEN_PASS_REGISTRATION
+#include "joinery/Optimize/Passes.h.inc"
+} // namespace optimize
+
+} // namespace joinery
+
+#endif // JOINERY_OPTIMIZE_PASSES_H

@@ -1,0 +1,219 @@
+//===- Passes.td - The laws of the algebra as passes -------*- tablegen -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_OPTIMIZE_PASSES_TD
+#define JOINERY_OPTIMIZE_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+/// A pass that applies one law to a fixpoint. All take and give modules of
+/// functions over relations; what a law adds to that contract, it says.
+class Law<string flag> : Pass<flag, "::mlir::ModuleOp"> {
+  let dependentDialects = [
+    "::joinery::rel::RelDialect", "::mlir::arith::ArithDialect",
+    "::mlir::math::MathDialect", "::mlir::func::FuncDialect"
+  ];
+  let statistics = [
+    Statistic<"numRewrites", "num-rewrites", "Number of rewrites">
+  ];
+}
+
+def ComposeJoins : Law<"rel-compose-joins"> {
+  let summary = "Make a join of a join one join";
+  let description = [{
+    An operand that is a join with the same columns and no other use is
+    computed in the region of the join that reads it. Cheap joins (constants, a
+    few integer operations on masks and keys) are absorbed wherever they are
+    read. A join with more columns does not absorb: its region would repeat what
+    the operand computes once.
+
+    ```mlir
+    %a = rel.join %x { f }            %b = rel.join %x, %y { g(f(x), y) }
+    %b = rel.join %a, %y { g }   ->
+    ```
+
+    Afterwards no join has an operand that it may absorb, and no operand whose
+    value it does not read, other than keys.
+  }];
+}
+
+def SimplifyScalars : Law<"rel-simplify-scalars"> {
+  let summary = "Give equal scalar expressions one form";
+  let description = [{
+    In regions: powers and divisions by constants become products, sums and
+    products collect their constants (in double, rounded once) and have them
+    last, `1/sqrt(x)` is `rsqrt(x)`, a function of one binary value is a select
+    between two constants, and a product with a mask is a select. Nothing is
+    reassociated that a comparison, a rounding or a cast to an integer reads.
+
+    ```mlir
+    %0 = arith.divf %x, %sqrt2        %0 = arith.mulf %x, %rsqrt2
+    ```
+  }];
+}
+
+def PushRekeys : Law<"rel-push-rekeys"> {
+  let summary = "Move key maps to the leaves";
+  let description = [{
+    A rekey of a join, selection, lookup, union or aggregate becomes that
+    operator over rekeyed operands, if the rekeys that read the producer ask for
+    no more keys together than it has, so that nothing is computed twice. At a
+    scan or a range a rename disappears; elsewhere the rekey stays as a view.
+
+    ```mlir
+    %y = rel.aggregate sum %p over [k] : [s, k, n] -> [s, n]
+    %h = rel.rekey %y [n = "16 * #h + #d"] : [s, n] -> [s, h, d]
+      ->
+    %q = rel.rekey %p [n = "16 * #h + #d"] : [s, k, n] -> [s, k, h, d]
+    %h = rel.aggregate sum %q over [k] : [s, k, h, d] -> [s, h, d]
+    ```
+
+    Rekeys with a default, and rekeys that enlarge, do not move down.
+  }];
+}
+
+def SplitFolds : Law<"rel-split-folds"> {
+  let summary = "Fold the digits of a merged column";
+  let description = [{
+    Where an aggregate folds c and an operand reads (c floordiv E, c mod E), the
+    fold runs over both digits instead, and the merge disappears.
+
+    ```mlir
+    %m = rel.rekey %x [h = "#k floordiv 16", d = "#k mod 16"] : [s, h, d] -> [s, k]
+    %y = rel.aggregate sum (%m * %w) over [k]
+      ->
+    %y = rel.aggregate sum (%x * rekey %w [k = "16 * #h + #d"]) over [h, d]
+    ```
+  }];
+}
+
+def FoldConstants : Law<"rel-fold-constants"> {
+  let summary = "Make tables of plans over tables alone";
+  let description = [{
+    A value that depends on tables only is computed in double and rounded once,
+    if it is within the limit and not larger than the tables it reads. Values
+    without columns become constants. Views of tables stay, and so do functions
+    of keys alone that are cheap to compute.
+  }];
+  let options = [
+    Option<"byteLimit", "byte-limit", "int64_t", "1 << 20",
+           "Bytes of the greatest table that is folded">
+  ];
+}
+
+def SimplifyLookups : Law<"rel-simplify-lookups"> {
+  let summary = "Make lookups by keys rekeys";
+  let description = [{
+    A lookup whose index is an expression over keys, proved to be in range, is a
+    rekey. A lookup in a join looks its operands up; those that lack the column
+    do not need the index.
+
+    ```mlir
+    %m = rel.lookup %mask[t = %range]   ->   %m = rel.rekey %mask [t = "#s"]
+    ```
+  }];
+}
+
+def TabulateDifferences : Law<"rel-tabulate-differences"> {
+  let summary = "Make functions of t - s tables over one key";
+  let description = [{
+    A join that reads two keys only as their difference, and is looked up with
+    or expensive, is computed once per difference and read at t - s + S - 1. The
+    rekey moves to the root past operators whose other operands lack s and t.
+  }];
+}
+
+def CollectScales : Law<"rel-collect-scales"> {
+  let summary = "Move constant factors out of contractions";
+  let description = [{
+    `Σ (c1·x)·(c2·y)` is `c1·c2·Σ x·y`: scales on q, on k, roots on both and a
+    scale of the scores are one factor on the scores.
+  }];
+}
+
+def StreamSoftmax : Law<"rel-stream-softmax"> {
+  let summary = "Make softmax and weighted sum one streaming aggregate";
+  let description = [{
+    `Σ_t exp(s - max_t s) / Σ_t exp(s - max_t s) · v` is
+    `softmax_sum(s, v) over t`, if the weights have no other use. The guard that
+    makes NaN weights zero goes, too: softmax_sum of no key is zero. A softmax
+    without a weighted sum stays.
+  }];
+}
+
+def SelectMasks : Law<"rel-select-masks"> {
+  let summary = "Make additive masks selections";
+  let description = [{
+    In the scores of a softmax_sum, `x + select(m, 0, c)` and `select(m, x, c)`
+    with c ≤ -1e4 become `rel.select x where m else -inf`; a conjunction becomes
+    several selections. An integer input that is used as a mask in arithmetic is
+    assumed to be 0 or 1 and marked `rel.binary`, which the border checks.
+  }];
+}
+
+def MergeEqualPlans : Pass<"rel-merge-equal-plans", "::mlir::ModuleOp"> {
+  let summary = "Make equal tables and equal subplans one";
+  let description = [{
+    Tables with equal contents become one table, operations with equal operands
+    one operation.
+  }];
+  let statistics = [
+    Statistic<"numMerged", "num-merged", "Number of operations that left">
+  ];
+}
+
+def MergeJoins : Pass<"rel-merge-joins", "::mlir::ModuleOp"> {
+  let summary = "Make contractions of one operand one contraction";
+  let description = [{
+    `Σ_k x·W1 (+ b1)` and `Σ_k x·W2 (+ b2)` with constant W, b become one
+    contraction with `union(W1, W2)`, of which they are slices. A choice of the
+    planner, not part of the normal form.
+  }];
+  let dependentDialects = [
+    "::joinery::rel::RelDialect", "::mlir::arith::ArithDialect"
+  ];
+  let statistics = [
+    Statistic<"numMerged", "num-merged", "Number of contractions that left">
+  ];
+}
+
+def SelectOutputs : Pass<"rel-select-outputs", "::mlir::ModuleOp"> {
+  let summary = "Make rows that the mask drops zero in the outputs";
+  let description = [{
+    An output with the columns of a mask that selects the keys of a softmax_sum
+    or of a masked sum is selected by that mask; an output with its batch column
+    only, by whether the mask keeps any key. Masks are arguments that the laws
+    have found to be used so; they are marked `rel.binary`.
+  }];
+  let dependentDialects = ["::joinery::rel::RelDialect",
+                           "::mlir::arith::ArithDialect"];
+  let statistics = [
+    Statistic<"numSelected", "num-selected", "Number of outputs selected">
+  ];
+}
+
+def Optimize : Pass<"rel-optimize", "::mlir::ModuleOp"> {
+  let summary = "Apply all laws to a fixpoint";
+  let description = [{
+    The driver: gives the normal form of a plan. Merging joins and selecting
+    outputs are not part of it.
+  }];
+  let dependentDialects = [
+    "::joinery::rel::RelDialect", "::mlir::arith::ArithDialect",
+    "::mlir::math::MathDialect", "::mlir::func::FuncDialect"
+  ];
+  let options = [
+    Option<"byteLimit", "byte-limit", "int64_t", "1 << 20",
+           "Bytes of the greatest table that is folded">
+  ];
+  let statistics = [
+    Statistic<"numRewrites", "num-rewrites", "Number of rewrites">,
+    Statistic<"numRounds", "num-rounds", "Number of rounds">
+  ];
+}
+
+#endif

@@ -1,0 +1,175 @@
+//===- FoldConstants.cpp - Plans over tables alone become tables ----------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Laws.h"
+#include "joinery/Interp/Interp.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::optimize;
+using namespace joinery::rel;
+
+namespace joinery::optimize {
+#define GEN_PASS_DEF_FOLDCONSTANTS
+#include "joinery/Optimize/Passes.h.inc"
+} // namespace joinery::optimize
+
+/// Bytes of the tables that `value` depends on (a table counts once).
+static int64_t inputBytes(Value value) {
+  llvm::SmallDenseSet<Attribute> tables;
+  llvm::SmallDenseSet<Value> seen;
+  SmallVector<Value> work{value};
+  int64_t bytes = 0;
+  while (!work.empty()) {
+    Value next = work.pop_back_val();
+    Operation *op = next.getDefiningOp();
+    if (!op || !seen.insert(next).second)
+      continue;
+    if (auto scan = dyn_cast<ScanOp>(op))
+      if (tables.insert(scan.getTableAttr()).second)
+        bytes += *scan.getType().size().asConst() *
+                 ((scan.getType().getElementType().getIntOrFloatBitWidth() + 7) /
+                  8);
+    llvm::append_range(work, op->getOperands());
+  }
+  return bytes;
+}
+
+/// A function of keys alone is better computed than stored, unless it is long.
+static bool isKeyFunction(Operation *op) {
+  SmallVector<Operation *> work{op};
+  llvm::SmallDenseSet<Operation *> seen;
+  while (!work.empty()) {
+    Operation *next = work.pop_back_val();
+    if (!seen.insert(next).second)
+      continue;
+    if (isa<ScanOp, AggregateOp, LookupOp>(next))
+      return false;
+    if (auto join = dyn_cast<JoinOp>(next))
+      for (Operation &inner : join.getBody().front())
+        if (isa_and_nonnull<math::MathDialect>(inner.getDialect()))
+          return false;
+    for (Value operand : next->getOperands())
+      work.push_back(operand.getDefiningOp());
+  }
+  return true;
+}
+
+static TypedAttr scalarAttr(const Relation &relation, Type type) {
+  if (auto *floats = std::get_if<0>(&relation.values))
+    return FloatAttr::get(type, (*floats)[0]);
+  return IntegerAttr::get(
+      type, APInt(type.getIntOrFloatBitWidth(),
+                  std::get<1>(relation.values)[0], /*isSigned=*/true,
+                  /*implicitTrunc=*/true));
+}
+
+static DenseElementsAttr elementsAttr(const Relation &relation, Type type) {
+  auto tensor = RankedTensorType::get({relation.size()}, type);
+  if (auto *floats = std::get_if<0>(&relation.values)) {
+    SmallVector<APFloat> values;
+    for (double x : *floats) {
+      APFloat value(x);
+      bool lossy;
+      value.convert(cast<FloatType>(type).getFloatSemantics(),
+                    APFloat::rmNearestTiesToEven, &lossy);
+      values.push_back(value);
+    }
+    return DenseElementsAttr::get(tensor, values);
+  }
+  SmallVector<APInt> values;
+  for (int64_t x : std::get<1>(relation.values))
+    values.push_back(APInt(type.getIntOrFloatBitWidth(), x, true, true));
+  return DenseElementsAttr::get(tensor, values);
+}
+
+namespace {
+struct FoldConstant : RewritePattern {
+  int64_t byteLimit;
+  FoldConstant(MLIRContext *context, int64_t byteLimit)
+      : RewritePattern(MatchAnyOpTypeTag(), 1, context), byteLimit(byteLimit) {}
+
+  LogicalResult matchAndRewrite(Operation *op,
+                                PatternRewriter &rewriter) const override {
+    if (!isa<ScanOp, JoinOp, SelectOp, AggregateOp, LookupOp, RekeyOp, UnionOp>(
+            op) ||
+        op->use_empty())
+      return rewriter.notifyMatchFailure(op, "no operator over tables");
+    Value value = op->getResult(0);
+    RelType type = typeOf(value);
+    auto size = type.size().asConst();
+    if (!size || *size == 0)
+      return rewriter.notifyMatchFailure(op, "the extents are not numbers");
+    bool scalar = type.getColumns().empty();
+    // Views of tables cost nothing: folding them would only copy.
+    if (!scalar && isa<ScanOp, RekeyOp, UnionOp>(op))
+      return rewriter.notifyMatchFailure(op, "a view of tables");
+    if (scalar && constantOf(value))
+      return rewriter.notifyMatchFailure(op, "it is a constant");
+    int64_t width = (type.getElementType().getIntOrFloatBitWidth() + 7) / 8;
+    if (*size > byteLimit / width)
+      return rewriter.notifyMatchFailure(op, "the result is over the bound");
+    if (!dependsOnTablesOnly(value))
+      return rewriter.notifyMatchFailure(op, "it depends on more than tables");
+    constexpr int64_t tiny = 16384;
+    if (*size * width > std::max(tiny, inputBytes(value)))
+      return rewriter.notifyMatchFailure(op, "it is larger than its inputs");
+    if (!scalar && isKeyFunction(op))
+      return rewriter.notifyMatchFailure(op, "keys are computed, not stored");
+    // What cannot be evaluated is left for the run to report.
+    ScopedDiagnosticHandler silence(op->getContext(),
+                                    [](Diagnostic &) { return success(); });
+    FailureOr<Relation> relation = interpretConstant(value, InterpOptions());
+    if (failed(relation))
+      return rewriter.notifyMatchFailure(op, "its value is an error");
+    if (scalar) {
+      TypedAttr attribute = scalarAttr(*relation, type.getElementType());
+      auto join = createJoin(rewriter, op->getLoc(), type, ValueRange(),
+                             [&](OpBuilder &b, ValueRange) -> Value {
+                               return arith::ConstantOp::create(
+                                   b, op->getLoc(), attribute);
+                             });
+      rewriter.replaceOp(op, join.getResult());
+      return success();
+    }
+    auto module = op->getParentOfType<ModuleOp>();
+    OpBuilder::InsertionGuard guard(rewriter);
+    rewriter.setInsertionPointToStart(module.getBody());
+    unsigned number = 0;
+    std::string name;
+    do
+      name = "folded." + std::to_string(number++);
+    while (module.lookupSymbol(name));
+    TableOp::create(rewriter, op->getLoc(), rewriter.getStringAttr(name),
+                    TypeAttr::get(type), StringAttr(), IntegerAttr(),
+                    IntegerAttr(),
+                    elementsAttr(*relation, type.getElementType()));
+    rewriter.setInsertionPoint(op);
+    rewriter.replaceOpWithNewOp<ScanOp>(
+        op, type, FlatSymbolRefAttr::get(rewriter.getContext(), name));
+    return success();
+  }
+};
+
+struct FoldConstants : optimize::impl::FoldConstantsBase<FoldConstants> {
+  using FoldConstantsBase::FoldConstantsBase;
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    populateCanonical(patterns);
+    populateFoldConstants(patterns, byteLimit);
+    uint64_t count = 0;
+    if (failed(applyLaws(getOperation(), std::move(patterns), count)))
+      signalPassFailure();
+    numRewrites += count;
+  }
+};
+} // namespace
+
+void optimize::populateFoldConstants(RewritePatternSet &patterns,
+                                     int64_t byteLimit) {
+  patterns.add<FoldConstant>(patterns.getContext(), byteLimit);
+}

@@ -1,0 +1,71 @@
+//===- MergeEqualPlans.cpp - Equal subplans are one -----------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Laws.h"
+#include "mlir/IR/Dominance.h"
+#include "mlir/Transforms/CSE.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::optimize;
+using namespace joinery::rel;
+
+namespace joinery::optimize {
+#define GEN_PASS_DEF_MERGEEQUALPLANS
+#include "joinery/Optimize/Passes.h.inc"
+} // namespace joinery::optimize
+
+/// Tables with equal contents have one name.
+static unsigned mergeTables(ModuleOp module) {
+  std::map<std::string, TableOp> first;
+  llvm::DenseMap<Attribute, Attribute> names;
+  SmallVector<TableOp> duplicates;
+  for (TableOp table : module.getOps<TableOp>()) {
+    std::string key;
+    llvm::raw_string_ostream text(key);
+    text << table.getType();
+    if (table.getFile())
+      text << *table.getFile() << ' ' << *table.getOffset() << ' '
+           << *table.getLength();
+    else // uniqued attributes: equal contents are one pointer
+      text << table.getValueAttr().getAsOpaquePointer();
+    auto [it, inserted] = first.try_emplace(key, table);
+    if (inserted)
+      continue;
+    names[table.getSymNameAttr()] = it->second.getSymNameAttr();
+    duplicates.push_back(table);
+  }
+  module.walk([&](ScanOp scan) {
+    auto it = names.find(scan.getTableAttr().getAttr());
+    if (it != names.end())
+      scan.setTableAttr(FlatSymbolRefAttr::get(cast<StringAttr>(it->second)));
+  });
+  for (TableOp table : duplicates)
+    table.erase();
+  return duplicates.size();
+}
+
+unsigned optimize::mergeEqualPlans(ModuleOp module) {
+  unsigned merged = mergeTables(module);
+  auto countOps = [&] {
+    unsigned count = 0;
+    module.walk([&](Operation *) { ++count; });
+    return count;
+  };
+  unsigned before = countOps();
+  IRRewriter rewriter(module.getContext());
+  DominanceInfo dominance;
+  eliminateCommonSubExpressions(rewriter, dominance, module);
+  return merged + before - countOps();
+}
+
+namespace {
+struct MergeEqualPlans
+    : optimize::impl::MergeEqualPlansBase<MergeEqualPlans> {
+  void runOnOperation() override { numMerged += mergeEqualPlans(getOperation()); }
+};
+} // namespace

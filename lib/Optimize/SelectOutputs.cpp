@@ -1,0 +1,230 @@
+//===- SelectOutputs.cpp - Dropped rows are zero in the outputs -----------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Laws.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::optimize;
+using namespace joinery::rel;
+
+namespace joinery::optimize {
+#define GEN_PASS_DEF_SELECTOUTPUTS
+#include "joinery/Optimize/Passes.h.inc"
+} // namespace joinery::optimize
+
+namespace {
+/// A column of a function argument.
+using Origin = std::pair<unsigned, std::string>;
+using Origins = std::set<Origin>;
+
+/// Which columns of the arguments a column of a value is, traced through the
+/// operators that keep it as it is.
+class ColumnOrigins {
+public:
+  const Origins &of(Value value, StringRef column) {
+    auto [it, inserted] = known.try_emplace({value, column.str()});
+    if (!inserted)
+      return it->second;
+    Origins origins = compute(value, column);
+    return known[{value, column.str()}] = std::move(origins);
+  }
+
+private:
+  Origins compute(Value value, StringRef column) {
+    if (auto argument = dyn_cast<BlockArgument>(value))
+      return {{argument.getArgNumber(), column.str()}};
+    Operation *op = value.getDefiningOp();
+    Origins result;
+    auto add = [&](Value operand, StringRef from) {
+      const Origins &more = of(operand, from);
+      result.insert(more.begin(), more.end());
+    };
+    if (auto rekey = dyn_cast<RekeyOp>(op)) {
+      for (Column source : rekey.getInput().getType().getColumns())
+        if (rekey.sourceKey(source.getName()) == SymExpr::key(column) &&
+            rekey.getType().extentOf(column) == source.getExtent())
+          add(rekey.getInput(), source.getName());
+      return result;
+    }
+    if (isa<UnionOp>(op) && cast<UnionOp>(op).getColumn() == column)
+      return result;
+    auto lookup = dyn_cast<LookupOp>(op);
+    for (Value operand : op->getOperands()) {
+      bool lookedUp =
+          lookup && operand == lookup.getSource() &&
+          llvm::is_contained(
+              lookup.getKeys().getAsValueRange<StringAttr>(), column);
+      if (typeOf(operand).has(column) && !lookedUp)
+        add(operand, column);
+    }
+    return result;
+  }
+  struct Less {
+    bool operator()(const std::pair<Value, std::string> &a,
+                    const std::pair<Value, std::string> &b) const {
+      return std::pair(a.first.getAsOpaquePointer(), StringRef(a.second)) <
+             std::pair(b.first.getAsOpaquePointer(), StringRef(b.second));
+    }
+  };
+  std::map<std::pair<Value, std::string>, Origins, Less> known;
+};
+
+/// The argument that a condition is a test of: `m`, or `m != 0`, renamed.
+BlockArgument maskArgument(Value where) {
+  if (auto join = where.getDefiningOp<JoinOp>()) {
+    auto compare = yieldOf(join).getDefiningOp<arith::CmpIOp>();
+    if (join.getInputs().size() != 1 || !compare ||
+        compare.getPredicate() != arith::CmpIPredicate::ne ||
+        !isa<BlockArgument>(compare.getLhs()) ||
+        !matchPattern(compare.getRhs(), m_Zero()))
+      return {};
+    where = join.getInputs()[0];
+  }
+  while (auto rekey = where.getDefiningOp<RekeyOp>()) {
+    if (!rekey.isRename())
+      return {};
+    where = rekey.getInput();
+  }
+  return dyn_cast<BlockArgument>(where);
+}
+
+/// A mask that selects the keys of a fold: its column that is folded.
+struct KeyMask {
+  BlockArgument argument;
+  std::string keyColumn;
+  Origins keyOrigins; // of the column that is folded, in the selected value
+};
+
+struct SelectOutputs : optimize::impl::SelectOutputsBase<SelectOutputs> {
+  void runOnOperation() override {
+    for (auto function : getOperation().getOps<func::FuncOp>())
+      if (!function.isExternal())
+        runOn(function);
+  }
+
+private:
+  void runOn(func::FuncOp function) {
+    ColumnOrigins origins;
+    SmallVector<KeyMask> masks = findMasks(function, origins);
+    auto ret = cast<func::ReturnOp>(function.getBody().front().getTerminator());
+    IRRewriter rewriter(ret);
+    for (OpOperand &operand : ret->getOpOperands())
+      for (KeyMask &mask : masks) {
+        Value selected = select(rewriter, operand.get(), mask, origins);
+        if (!selected)
+          continue;
+        operand.set(selected);
+        ++numSelected;
+        break;
+      }
+  }
+
+  static SmallVector<KeyMask> findMasks(func::FuncOp function,
+                                        ColumnOrigins &origins) {
+    SmallVector<KeyMask> masks;
+    IRRewriter rewriter(function.getContext());
+    for (auto fold : function.getOps<AggregateOp>()) {
+      if (fold.getMonoid() != Monoid::SoftmaxSum)
+        continue;
+      Value value = fold.getInputs()[0];
+      while (auto select = value.getDefiningOp<SelectOp>()) {
+        value = select.getInput();
+        BlockArgument argument = maskArgument(select.getWhere());
+        if (!argument)
+          continue;
+        KeyMask mask{argument, "", {}};
+        // Where the mask's folded column lies in the argument.
+        for (Column column : typeOf(select.getWhere()).getColumns()) {
+          if (!fold.folds(column.getName()))
+            continue;
+          for (const Origin &origin :
+               origins.of(select.getWhere(), column.getName()))
+            if (origin.first == argument.getArgNumber())
+              mask.keyColumn = origin.second;
+          for (Value input : {Value(select.getInput()), fold.getInputs()[1]})
+            if (typeOf(input).has(column.getName()))
+              mask.keyOrigins.insert(
+                  origins.of(input, column.getName()).begin(),
+                  origins.of(input, column.getName()).end());
+        }
+        if (mask.keyColumn.empty())
+          continue;
+        auto known = llvm::find_if(masks, [&](KeyMask &other) {
+          return other.argument == argument &&
+                 other.keyColumn == mask.keyColumn;
+        });
+        if (known != masks.end()) {
+          known->keyOrigins.insert(mask.keyOrigins.begin(),
+                                   mask.keyOrigins.end());
+          continue;
+        }
+        markArgument(rewriter, argument, "rel.binary");
+        masks.push_back(mask);
+      }
+    }
+    return masks;
+  }
+
+  /// `output` where the mask keeps its row (or some key of its batch row), or
+  /// null if it has no row that the mask speaks of.
+  static Value select(IRRewriter &rewriter, Value output, KeyMask &mask,
+                      ColumnOrigins &origins) {
+    RelType type = typeOf(output), maskType = typeOf(mask.argument);
+    std::map<std::string, std::string> names;
+    for (Column column : maskType.getColumns()) {
+      bool isKey = column.getName() == mask.keyColumn;
+      for (Column own : type.getColumns()) {
+        if (own.extent != column.extent)
+          continue;
+        const Origins &traced = origins.of(output, own.getName());
+        bool same = isKey ? llvm::any_of(traced,
+                                         [&](const Origin &origin) {
+                                           return mask.keyOrigins.count(origin);
+                                         })
+                          : sameBatch(mask, column, traced);
+        if (same)
+          names[column.getName().str()] = own.getName().str();
+      }
+      if (!isKey && !names.count(column.getName().str()))
+        return {}; // an output without the batch column is not the mask's
+    }
+    Location loc = output.getLoc();
+    Value where = mask.argument;
+    Type element = maskType.getElementType();
+    if (!element.isInteger(1))
+      where = createJoin(
+          rewriter, loc, rewriter.getI1Type(), where,
+          [&](OpBuilder &b, ValueRange x) -> Value {
+            Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(element));
+            return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, x[0],
+                                         zero);
+          });
+    if (!names.count(mask.keyColumn)) {
+      where = AggregateOp::create(rewriter, loc, Monoid::Any, ValueRange{where},
+                                  {StringRef(mask.keyColumn)});
+      if (names.empty())
+        return {}; // no row at all: the output is the whole batch's
+    }
+    where = renamed(rewriter, loc, where, names);
+    auto zero = cast<TypedAttr>(rewriter.getZeroAttr(type.getElementType()));
+    return SelectOp::create(rewriter, loc, type, output, where, zero);
+  }
+
+  /// A batch column of the mask and of an output: from arguments whose columns
+  /// of that name and extent are one symbol of the model.
+  static bool sameBatch(KeyMask &mask, Column column, const Origins &traced) {
+    auto function =
+        cast<func::FuncOp>(mask.argument.getOwner()->getParentOp());
+    return llvm::any_of(traced, [&](const Origin &origin) {
+      RelType type = typeOf(function.getArgument(origin.first));
+      return origin.second == column.getName() &&
+             type.extentOf(origin.second) == column.getExtent();
+    });
+  }
+};
+} // namespace
