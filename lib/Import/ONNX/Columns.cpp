@@ -160,6 +160,18 @@ SymExpr Importer::Impl::remapPoly(Importer &importer, const SymExpr &poly,
       }));
 }
 
+void joinery::onnx_import::orderColumns(Value relation, ArrayRef<Dim> dims) {
+  auto type = cast<RelType>(relation.getType());
+  SmallVector<Column> columns;
+  for (const std::string &name : columnsOf(dims))
+    if (type.has(name))
+      columns.push_back(type.getColumns()[type.find(name)]);
+  for (Column column : type.getColumns())
+    if (!llvm::is_contained(columns, column))
+      columns.push_back(column);
+  relation.setType(type.withColumns(columns));
+}
+
 Tensor Importer::remap(const Tensor &tensor, const KeyMap &map, Dims dims) {
   Tensor result;
   result.onnxType = tensor.onnxType;
@@ -192,8 +204,14 @@ Tensor Importer::remap(const Tensor &tensor, const KeyMap &map, Dims dims) {
     result.parts.push_back(remap(part, map, std::move(partDims)));
   }
   if (tensor.relation || (!result.poly && result.parts.empty() &&
-                          !result.constant && !result.elements))
-    result.relation = impl->remapValue(*this, relation(tensor), map);
+                          !result.constant && !result.elements)) {
+    Value source = relation(tensor);
+    result.relation = impl->remapValue(*this, source, map);
+    // A scan's columns are in the table's order.
+    if (result.relation != source &&
+        result.relation.getDefiningOp<rel::RekeyOp>())
+      orderColumns(result.relation, result.dims);
+  }
   return result;
 }
 

@@ -64,6 +64,7 @@ FailureOr<Tensor> Importer::map(ArrayRef<const Tensor *> operands,
         }
         return body(b, loc, values);
       });
+  orderColumns(result.relation, result.dims);
   return result;
 }
 

@@ -98,6 +98,9 @@ Tensor sliceOf(Importer &importer, const Tensor &tensor, unsigned dim,
 /// The tensor broadcast to `extents` in the way of Expand.
 mlir::FailureOr<Tensor> expandTo(Importer &importer, const Tensor &tensor,
                                  llvm::ArrayRef<SymExpr> extents);
+/// Orders the columns of a relation that was just made as the dimensions have
+/// them: the order of columns is the default layout.
+void orderColumns(mlir::Value relation, llvm::ArrayRef<Dim> dims);
 /// The names of all digits, in order.
 llvm::SmallVector<std::string> columnsOf(llvm::ArrayRef<Dim> dims);
 /// An empty table with a name like `name`.

@@ -175,6 +175,7 @@ static FailureOr<Tensor> readAt(Importer &importer, Tensor data,
       RelType::get(columns,
                    cast<RelType>(source.getType()).getElementType()),
       source, values, builder.getStrArrayAttr(keys), proved);
+  orderColumns(read.relation, read.dims);
   return read;
 }
 

@@ -124,6 +124,7 @@ joinery::onnx_import::unite(Importer &importer,
       RelType::get(columns, importer.elementType(result.onnxType)),
       builder.getStringAttr(column), inputs,
       builder.getStrArrayAttr(sizeTexts));
+  orderColumns(result.relation, result.dims);
   return result;
 }
 
