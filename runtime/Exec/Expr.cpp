@@ -29,6 +29,10 @@ bool Expr::decode(const program::Expr *source, size_t symbolCount,
   }
   if (!source->code() || source->code()->size() == 0)
     return false;
+  // The FlatBuffers verifier looks at the vector's alignment only.
+  if (reinterpret_cast<uintptr_t>(source->code()->Data()) %
+      alignof(program::Instr))
+    return false;
   expr.code.clear();
   expr.code.reserve(source->code()->size());
   size_t depth = 0;

@@ -34,7 +34,7 @@ struct StoreWriter::State {
       return {};
     JN_TRY(writeAt(file.fd(), file.targetPath(), block.data(), block.size(),
                    offset));
-    catalog::TableT &table = *catalog.tables.back();
+    catalog::RelationT &table = *catalog.tables.back();
     table.checksums.push_back(checksum(block.data(), block.size()));
     offset += block.size();
     table.bytes += block.size();
@@ -70,7 +70,7 @@ Status StoreWriter::beginTable(const StoreTable &table) {
   if (!state->names.insert(table.name).second)
     return {JN_INVALID_ARGUMENT,
             "store writer: two tables are called '" + table.name + "'"};
-  auto entry = std::make_unique<catalog::TableT>();
+  auto entry = std::make_unique<catalog::RelationT>();
   entry->name = table.name;
   entry->dtype = table.dtype;
   entry->columns = table.columns;

@@ -22,7 +22,7 @@ static Status openStore(runtime::StoreReader &reader, const std::string &file) {
 }
 
 /// "[n=384, k=128]"
-static std::string columnsText(const catalog::TableT &table) {
+static std::string columnsText(const catalog::RelationT &table) {
   std::string text = "[";
   for (size_t i = 0; i < table.columns.size(); ++i)
     text += (i ? ", " : "") + table.columns[i] + "=" +

@@ -38,8 +38,9 @@ TEST(Cpu, AgreesWithTheKernel) {
   bool avx512 = avx2 && all({"avx512f", "avx512bw", "avx512dq", "avx512vl"});
   EXPECT_EQ(missingFeatures("avx2").empty(), avx2) << missingFeatures("avx2");
   EXPECT_EQ(missingFeatures("avx512").empty(), avx512);
-  if (!all({"amx_tile", "amx_bf16"}))
+  if (!all({"amx_tile", "amx_bf16"})) {
     EXPECT_NE(missingFeatures("amx"), "");
+  }
 }
 
 TEST(Cpu, CountsCores) {

@@ -178,7 +178,7 @@ static void forge(const std::string &path, joinery::catalog::CatalogT &catalog,
 
 static joinery::catalog::CatalogT smallCatalog() {
   joinery::catalog::CatalogT catalog;
-  auto table = std::make_unique<joinery::catalog::TableT>();
+  auto table = std::make_unique<joinery::catalog::RelationT>();
   table->name = "t";
   table->offset = kPage;
   table->bytes = kPage;
@@ -198,7 +198,7 @@ TEST_F(Store, RefusesForgedCatalogs) {
     EXPECT_EQ(openStore(path).code(), ok ? JN_OK : JN_INVALID_STORE);
   };
   using C = joinery::catalog::CatalogT;
-  using T = joinery::catalog::TableT;
+  using T = joinery::catalog::RelationT;
   expect([](C &, T &) {}, true);
   expect([](C &, T &t) { t.offset = kPage + 1; });
   expect([](C &, T &t) { t.offset = 0; });
