@@ -329,10 +329,11 @@ Status Context::faultStatus(const JnFault &fault) const {
     return {JN_INTERNAL, "a kernel reports a check that does not exist (" +
                              std::to_string(fault.check) + ")"};
   const Check &check = program.checks[size_t(fault.check)];
-  std::string text = check.message + " (value " + std::to_string(fault.value) +
-                     " at position " + std::to_string(fault.position);
+  std::string text = check.message + " (";
   if (check.input >= 0)
-    text += " of '" + program.inputs[check.input].name + "'";
+    text += "input '" + program.inputs[check.input].name + "': ";
+  text += "value " + std::to_string(fault.value) + " at position " +
+          std::to_string(fault.position);
   int64_t low, high;
   if (check.kind == Check::Kind::InRange &&
       check.lhs.evaluate(symbols.data(), low) &&

@@ -176,8 +176,9 @@ Status StoreReader::verify() const {
   uint64_t end = kPage;
   auto checkGap = [&](uint64_t to) -> Status {
     if (std::any_of(data + end, data + to, [](char c) { return c != 0; }))
-      return malformed("has stray bytes between its tables, before offset " +
-                       std::to_string(to));
+      return malformed(
+          "is damaged: stray bytes between its tables, before offset " +
+          std::to_string(to));
     return {};
   };
   for (const auto &table : tables->tables) {

@@ -134,9 +134,11 @@ static Status chooseExtents(const Model &model, const GenerateOptions &options,
                        : symbolic == 1 ? options.seq
                                        : 0;
       if (extent == 0)
-        return {JN_INVALID_ARGUMENT,
-                "dimension '" + name + "' of input '" + std::string(info.name) +
-                    "' has no size; give --dim " + name + "=SIZE"};
+        return {
+            JN_INVALID_ARGUMENT,
+            "dimension '" + name + "' of input '" + std::string(info.name) +
+                "' has no size; give --inputs, --batch and --seq, or --dim " +
+                name + "=SIZE"};
       extents[name] = extent;
       ++symbolic;
     }

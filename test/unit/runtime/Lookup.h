@@ -56,8 +56,9 @@ struct OpenModel {
     options.threads = threads;
     options.flags = flags;
     jn_context *made = nullptr;
-    EXPECT_EQ(jn_context_create(model, &options, &made, &error), JN_OK)
-        << error.message;
+    jn_error mine; // contexts may be made on several threads
+    EXPECT_EQ(jn_context_create(model, &options, &made, &mine), JN_OK)
+        << mine.message;
     return made;
   }
 
