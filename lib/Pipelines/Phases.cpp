@@ -10,10 +10,7 @@
 #include "joinery/CodeGen/EmitObject.h"
 #include "joinery/Conversion/Conversion.h"
 #include "joinery/Import/ONNX.h"
-#if __has_include("joinery/Optimize/Passes.h")
 #include "joinery/Optimize/Passes.h"
-#define HAVE_OPT 1
-#endif
 #include "joinery/Pipelines/Pipelines.h"
 #include "joinery/Plan/Plan.h"
 #include "lib/Pipelines/PhaseRunner.h"
@@ -80,18 +77,21 @@ LogicalResult PhaseRunner::runPhase(Phase phase) {
     return success(bool(module));
   }
   case Phase::Optimize: {
-#ifndef HAVE_OPT
-    return success();
-#else
     PassManager pm(context);
     OptimizeOptions optimize;
-    optimize.keepPadding = options.keepPadding;
+    optimize.selectOutputs = !options.keepPadding;
     buildOptimizePipeline(pm, optimize);
     return pm.run(*module);
-#endif
   }
-  case Phase::Plan:
+  case Phase::Plan: {
+    // Whether one contraction over a union is better than several is a choice
+    // of the plan, so the normal form keeps them apart.
+    PassManager pm(context);
+    pm.addPass(optimize::createMergeJoins());
+    if (failed(pm.run(*module)))
+      return failure();
     return planModule(*module, PlanOptions());
+  }
   case Phase::Fuse:
     return fusePipelines(*module);
   case Phase::Lower: {

@@ -122,7 +122,7 @@ DictionaryAttr Planner::blocks(ContractionBlocks chosen) {
 
 /// The columns of `base` that the columns `inner` of a view of it touch.
 static void touched(const View &view, ArrayRef<Column> inner,
-                    llvm::SmallDenseSet<StringRef> &columns) {
+                    std::set<std::string> &columns) {
   for (const auto &[name, key] : view.keys)
     for (Column column : inner)
       if (key.uses(("#" + column.name.getValue()).str()))
@@ -138,7 +138,7 @@ ArrayAttr Planner::chooseLayout(Value value, const Breaker &breaker,
     if (result == value)
       if (auto layout = function.getResultAttrOfType<ArrayAttr>(i, "rel.layout"))
         return layout;
-  llvm::SmallDenseSet<StringRef> inner;
+  std::set<std::string> inner;
   for (auto &[root, other] : breakers.stored) {
     if (!other.core)
       continue;
@@ -154,7 +154,7 @@ ArrayAttr Planner::chooseLayout(Value value, const Breaker &breaker,
   }
   SmallVector<Column> order, last;
   auto split = [&](Column column) {
-    (inner.contains(column.getName()) ? last : order).push_back(column);
+    (inner.count(column.getName().str()) ? last : order).push_back(column);
   };
   // A contraction's own order is its rows, then the panel's columns.
   if (breaker.algorithm == Breaker::Contract) {

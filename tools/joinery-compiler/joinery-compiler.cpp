@@ -6,10 +6,12 @@
 //===----------------------------------------------------------------------===//
 
 #include "joinery/Import/ONNX.h"
+#include "joinery/Pipelines/Explain.h"
 #include "joinery/Pipelines/Pipelines.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/Support/raw_ostream.h"
+#include "tools/joinery/Probe.h"
 #include <CLI/CLI.hpp>
 
 using namespace joinery;
@@ -155,6 +157,22 @@ int main(int argc, char **argv) {
       "check", "report everything in a model that can't be compiled");
   common(check);
 
+  ExplainOptions explainOptions;
+  std::vector<std::string> extents;
+  auto *explain = app.add_subcommand(
+      "explain", "print the plan as a tree, with FLOPs and bytes");
+  common(explain);
+  explain->add_flag("--analyze", explainOptions.analyze,
+                    "run it on random inputs and add measured times and the "
+                    "share of this machine's peak");
+  explain
+      ->add_option("--extents", extents,
+                   "NAME=VALUE of the model's dimensions (by commas)")
+      ->delimiter(',');
+  explain->add_option("--threads", explainOptions.threads)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+
   bool json = false;
   auto *support = app.add_subcommand("support", "list the supported operators");
   support->add_flag("--json", json, "as JSON");
@@ -175,6 +193,24 @@ int main(int argc, char **argv) {
       return 1;
     llvm::outs() << "'" << options.input << "' compiles\n";
     return 0;
+  }
+  if (explain->parsed()) {
+    for (const std::string &entry : extents) {
+      auto [name, text] = llvm::StringRef(entry).split('=');
+      int64_t value;
+      if (text.getAsInteger(10, value) || value < 0) {
+        llvm::errs() << "joinery: error: --extents takes NAME=VALUE, not '"
+                     << entry << "'\n";
+        return 2;
+      }
+      explainOptions.extents[name.str()] = value;
+    }
+    explainOptions.probe = [](const std::string &level, int threads) {
+      return 1e9 * tool::probePeak(level, "f32", threads);
+    };
+    Session session;
+    return int(explainModel(session.context.get(), options, explainOptions,
+                            llvm::outs()));
   }
   options.until = phaseNames().at(until);
   if (options.until == Phase::Emit && options.prefix.empty()) {

@@ -1,0 +1,214 @@
+//===- Explain.cpp - The plan for people ----------------------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "joinery/Pipelines/Explain.h"
+#include "dialects/Pipe/Pipe.h"
+#include "lib/Pipelines/Measure.h"
+#include "lib/Pipelines/PhaseRunner.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/Support/Format.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::rel;
+
+namespace {
+class TreePrinter {
+public:
+  TreePrinter(PhaseRunner &runner, const std::map<std::string, int64_t> &extents,
+              const std::map<std::string, StepTime> &times, double peak,
+              llvm::raw_ostream &os)
+      : runner(runner), extents(extents), times(times), peak(peak), os(os),
+        function(runner.module->lookupSymbol<func::FuncOp>("main")) {
+    int64_t number = 0;
+    for (auto kernel : runner.module->getOps<pipe::KernelOp>())
+      kernels[kernel.getSymNameAttr()] = {number++, kernel};
+    int step = 0;
+    for (auto run : function.getBody().front().getOps<pipe::RunOp>())
+      steps[run] = step++;
+  }
+
+  void print();
+
+private:
+  void relation(RelType type);
+  void node(Value value, const std::string &indent, bool last);
+  void pipeline(pipe::RunOp run);
+  double estimate(const SymExpr &expr) {
+    auto value = expr.evaluate([&](StringRef symbol) -> std::optional<int64_t> {
+      auto it = extents.find(symbol.drop_front().str());
+      return it == extents.end() ? std::nullopt : std::optional(it->second);
+    });
+    return value ? double(*value) : 0;
+  }
+
+  PhaseRunner &runner;
+  const std::map<std::string, int64_t> &extents;
+  const std::map<std::string, StepTime> &times;
+  double peak;
+  llvm::raw_ostream &os;
+  func::FuncOp function;
+  llvm::DenseMap<StringAttr, std::pair<int64_t, pipe::KernelOp>> kernels;
+  llvm::DenseMap<Operation *, int> steps;
+  llvm::DenseSet<Operation *> printed;
+};
+} // namespace
+
+static std::string quantity(double value) {
+  const char *const units[] = {"", " k", " M", " G", " T"};
+  int unit = 0;
+  while (value >= 1000 && unit < 4) {
+    value /= 1000;
+    ++unit;
+  }
+  std::string text;
+  llvm::raw_string_ostream(text)
+      << llvm::format(value < 10 && unit ? "%.1f" : "%.0f", value)
+      << units[unit];
+  return text;
+}
+
+void TreePrinter::relation(RelType type) {
+  os << "[";
+  llvm::interleaveComma(type.getColumns(), os, [&](Column column) {
+    os << column.getName() << ": " << column.extent.getValue();
+  });
+  os << "] " << type.getElementType();
+}
+
+void TreePrinter::pipeline(pipe::RunOp run) {
+  auto [number, kernel] = kernels.lookup(run.getKernelAttr().getAttr());
+  const LoweredKernel &cost = runner.lowered.levels.front().kernels[number];
+  os << "#" << steps.lookup(run) << " " << kernel.getAlgorithm() << " @"
+     << kernel.getSymName() << " -> ";
+  relation(run.getResult().getType());
+  if (auto design = kernel.getDesign())
+    for (NamedAttribute attr : *design)
+      os << "  " << attr.getName().getValue() << "="
+         << cast<IntegerAttr>(attr.getValue()).getInt();
+  os << "  " << quantity(estimate(cost.flops)) << "FLOP  "
+     << quantity(estimate(cost.bytes)) << "B";
+  std::string name;
+  if (auto loc = dyn_cast<NameLoc>(run.getLoc()))
+    name = loc.getName().str();
+  auto it = times.find(std::to_string(steps.lookup(run)));
+  if (it != times.end()) {
+    double seconds = it->second.seconds;
+    os << llvm::format("  %.1f us", seconds * 1e6);
+    if (seconds > 0 && peak > 0)
+      os << llvm::format("  %.0f%% of peak",
+                         100 * estimate(cost.flops) / seconds / peak);
+  }
+  if (!name.empty())
+    os << "  (" << name << ")";
+  os << "\n";
+}
+
+void TreePrinter::node(Value value, const std::string &indent, bool last) {
+  os << indent << (last ? "└─ " : "├─ ");
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    os << "input "
+       << function
+              .getArgAttrOfType<StringAttr>(argument.getArgNumber(), "rel.name")
+              .getValue()
+       << " ";
+    relation(cast<RelType>(value.getType()));
+    os << "\n";
+    return;
+  }
+  if (auto table = value.getDefiningOp<MaterializeOp>()) {
+    os << "table ";
+    relation(table.getType());
+    bool panels = cast<StringAttr>(table.getType().getLayout()[0])
+                      .getValue()
+                      .contains('/');
+    if (panels)
+      os << "  panels "
+         << cast<StringAttr>(table.getType().getLayout()[0]).getValue();
+    os << "\n";
+    return;
+  }
+  auto run = value.getDefiningOp<pipe::RunOp>();
+  if (!printed.insert(run).second) {
+    os << "#" << steps.lookup(run) << " (above)\n";
+    return;
+  }
+  pipeline(run);
+  std::string next = indent + (last ? "   " : "│  ");
+  for (auto [i, input] : llvm::enumerate(run.getInputs()))
+    node(input, next, i + 1 == run.getInputs().size());
+}
+
+void TreePrinter::print() {
+  Operation *end = function.getBody().front().getTerminator();
+  for (auto [i, result] : llvm::enumerate(end->getOperands())) {
+    os << "output "
+       << function.getResultAttrOfType<StringAttr>(i, "rel.name").getValue()
+       << "\n";
+    node(result, "", true);
+  }
+  double flops = 0, bytes = 0, seconds = 0;
+  for (auto &[op, number] : steps) {
+    auto run = cast<pipe::RunOp>(op);
+    auto &kernel =
+        runner.lowered.levels.front()
+            .kernels[kernels.lookup(run.getKernelAttr().getAttr()).first];
+    flops += estimate(kernel.flops);
+    bytes += estimate(kernel.bytes);
+    if (auto it = times.find(std::to_string(number)); it != times.end())
+      seconds += it->second.seconds;
+  }
+  os << steps.size() << " pipelines, " << kernels.size() << " kernels, "
+     << quantity(flops) << "FLOP, " << quantity(bytes) << "B at";
+  for (auto &[name, extent] : extents)
+    os << " " << name << "=" << extent;
+  if (seconds > 0)
+    os << llvm::format("; %.3f ms, %.0f%% of peak %.0f GFLOP/s",
+                       seconds * 1e3, peak > 0 ? 100 * flops / seconds / peak : 0.0,
+                       peak / 1e9);
+  os << "\n";
+}
+
+Outcome joinery::explainModel(MLIRContext *context,
+                              const CompileOptions &compile,
+                              const ExplainOptions &options,
+                              llvm::raw_ostream &os) {
+  PhaseRunner runner(context, compile);
+  if (failed(runner.run(Phase::Lower)))
+    return Outcome::Refused;
+  // The first dimension of an input is usually the batch.
+  std::map<std::string, int64_t> extents;
+  auto function = runner.module->lookupSymbol<func::FuncOp>("main");
+  for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+    auto shape = function.getArgAttrOfType<ArrayAttr>(i, "rel.shape");
+    for (auto [d, text] :
+         llvm::enumerate(shape.getAsValueRange<StringAttr>()))
+      if (auto symbol = SymExpr::parse(text)->asSymbol())
+        extents.try_emplace(symbol->substr(1), d == 0 ? 1 : 128);
+  }
+  for (auto &[name, value] : options.extents) {
+    if (!extents.count(name)) {
+      emitError(UnknownLoc::get(context))
+          << "the model has no extent named '" << name << "'";
+      return Outcome::Usage;
+    }
+    extents[name] = value;
+  }
+  std::map<std::string, StepTime> times;
+  double peak = 0;
+  if (options.analyze) {
+    std::string level;
+    Outcome outcome = measureModel(context, compile, extents, options.threads,
+                                   times, level);
+    if (outcome != Outcome::Done)
+      return outcome;
+    if (options.probe)
+      peak = options.probe(level, options.threads);
+  }
+  TreePrinter(runner, extents, times, peak, os).print();
+  return Outcome::Done;
+}

@@ -1,0 +1,42 @@
+// RUN: joinery-opt --plan --fuse %s | FileCheck %s --check-prefix=PIPE
+// RUN: joinery-opt --plan --fuse --lower=level=avx512 %s | FileCheck %s
+
+!q = !rel.rel<[b: ?B, n: 2, s: ?S, d: 32] x f32>
+!k = !rel.rel<[b: ?B, n: 2, t: ?S, d: 32] x f32>
+!v = !rel.rel<[b: ?B, n: 2, t: ?S, e: 32] x f32>
+!p = !rel.rel<[b: ?B, n: 2, s: ?S, d: 32, t: ?S] x f32>
+!sc = !rel.rel<[b: ?B, n: 2, s: ?S, t: ?S] x f32>
+!m = !rel.rel<[b: ?B, t: ?S] x i1>
+!c = !rel.rel<[b: ?B, n: 2, s: ?S, e: 32] x f32>
+
+// Tests that attention is one pipeline, in which no relation over (s, t) is
+// stored, and that a mask on keys becomes a list of the kept keys.
+// PIPE: pipe.kernel @k0 by "attention"
+// PIPE-NOT: pipe.kernel
+
+// CHECK-LABEL: func.func @k0_avx512
+// The list of kept keys: each number is stored, and counted if it is kept.
+// CHECK: scf.for {{.*}} iter_args(%[[COUNT:.+]] =
+// CHECK: llvm.store %{{.+}} {alignment = 4 : i64} : i32, !llvm.ptr
+// CHECK: arith.extui {{.*}} : i1 to i64
+// CHECK: call @jn_transpose
+// CHECK: call @jn_gemm
+// CHECK: math.exp {{.*}} : vector<16xf32>
+// CHECK: call @jn_gemm
+// CHECK: return
+func.func @main(
+    %q: !q {rel.name = "q", rel.shape = ["?B", "2", "?S", "32"]},
+    %k: !k {rel.name = "k", rel.shape = ["?B", "2", "?S", "32"]},
+    %v: !v {rel.name = "v", rel.shape = ["?B", "2", "?S", "32"]},
+    %m: !m {rel.name = "m", rel.shape = ["?B", "?S"]})
+    -> (!c {rel.name = "c", rel.shape = ["?B", "2", "?S", "32"], rel.dims = [["b"], ["n"], ["s"], ["e"]]}) {
+  %p = rel.join %q, %k : (!q, !k) -> !p {
+  ^bb0(%l: f32, %r: f32):
+    %0 = arith.mulf %l, %r : f32
+    rel.yield %0 : f32
+  }
+  %raw = rel.aggregate sum %p over [d] : (!p) -> !sc
+  %sc = rel.select %raw where %m else 0xFF800000 : f32 : (!sc, !m) -> !sc
+  %c = rel.aggregate softmax_sum %sc, %v over [t] : (!sc, !v) -> !c
+  return %c : !c
+}
