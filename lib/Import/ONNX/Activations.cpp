@@ -1,4 +1,5 @@
-//===- Activations.cpp - Activation functions ------------------------------===//
+//===- Activations.cpp - Activation functions
+//------------------------------===//
 //
 // Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -34,8 +35,8 @@ static LogicalResult importRelu(Importer &im) {
   if (!x)
     return failure();
   return setResult(im, mapUnary(im, *x, x->onnxType, [](Element a) {
-    return maximum(a, a.constant(0));
-  }));
+                     return maximum(a, a.constant(0));
+                   }));
 }
 static LogicalResult importSigmoid(Importer &im) {
   return activation(im, [](Element a) { return sigmoid(a); });
@@ -51,8 +52,8 @@ static LogicalResult importMish(Importer &im) {
 }
 static LogicalResult importHardSwish(Importer &im) {
   return activation(im, [](Element a) {
-    Element gate = maximum(a.constant(0),
-                           minimum(a.constant(1), a * (1.0 / 6) + 0.5));
+    Element gate =
+        maximum(a.constant(0), minimum(a.constant(1), a * (1.0 / 6) + 0.5));
     return a * gate;
   });
 }
@@ -86,8 +87,7 @@ static LogicalResult importCelu(Importer &im) {
   double alpha = im.node().getFloat("alpha", 1);
   return activation(im, [=](Element a) {
     Element zero = a.constant(0);
-    return maximum(zero, a) +
-           minimum(zero, alpha * minusOne(a / alpha));
+    return maximum(zero, a) + minimum(zero, alpha * minusOne(a / alpha));
   });
 }
 static LogicalResult importThresholdedRelu(Importer &im) {
@@ -100,7 +100,8 @@ static LogicalResult importShrink(Importer &im) {
   double bias = im.node().getFloat("bias", 0),
          lambda = im.node().getFloat("lambd", 0.5);
   return activation(im, [=](Element a) {
-    Element high = less(a.constant(lambda), a), low = less(a, a.constant(-lambda));
+    Element high = less(a.constant(lambda), a),
+            low = less(a, a.constant(-lambda));
     return low.select(a + bias, high.select(a - bias, a.constant(0)));
   });
 }
@@ -123,24 +124,23 @@ static LogicalResult importGelu(Importer &im) {
 }
 static LogicalResult importSwish(Importer &im) {
   double alpha = im.node().getFloat("alpha", 1);
-  return activation(im, [=](Element a) {
-    return a * sigmoid(alpha == 1 ? a : alpha * a);
-  });
+  return activation(
+      im, [=](Element a) { return a * sigmoid(alpha == 1 ? a : alpha * a); });
 }
 
 static const OpEntry table[] = {
     {"", "Celu", 12, 0, importCelu, ""},
-    {"", "Elu", 6, 0, importElu, ""},
+    {"", "Elu", 1, 0, importElu, ""},
     {"", "Gelu", 20, 0, importGelu, ""},
-    {"", "HardSigmoid", 6, 0, importHardSigmoid, ""},
+    {"", "HardSigmoid", 1, 0, importHardSigmoid, ""},
     {"", "HardSwish", 14, 0, importHardSwish, ""},
-    {"", "LeakyRelu", 6, 0, importLeakyRelu, ""},
+    {"", "LeakyRelu", 1, 0, importLeakyRelu, ""},
     {"", "Mish", 18, 0, importMish, ""},
-    {"", "PRelu", 7, 0, importPRelu, ""},
-    {"", "Relu", 6, 0, importRelu, ""},
-    {"", "Selu", 6, 0, importSelu, ""},
+    {"", "PRelu", 1, 0, importPRelu, ""},
+    {"", "Relu", 1, 0, importRelu, ""},
+    {"", "Selu", 1, 0, importSelu, ""},
     {"", "Shrink", 9, 0, importShrink, "floats only"},
-    {"", "Sigmoid", 6, 0, importSigmoid, ""},
+    {"", "Sigmoid", 1, 0, importSigmoid, ""},
     {"", "Softplus", 1, 0, importSoftplus, ""},
     {"", "Softsign", 1, 0, importSoftsign, ""},
     {"", "Swish", 24, 0, importSwish, ""},

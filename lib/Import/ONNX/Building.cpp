@@ -61,6 +61,12 @@ LogicalResult refuseOutputs(Importer &im,
   return success();
 }
 
+LogicalResult refuseOldBroadcast(Importer &im) {
+  if (im.node().opset() < 7 && im.node().hasAttr("axis"))
+    return im.refuse("broadcasting by axis is not supported");
+  return success();
+}
+
 LogicalResult setResult(Importer &im, FailureOr<Tensor> result, unsigned i) {
   if (failed(result))
     return failure();
@@ -111,8 +117,8 @@ Tensor permuteDims(Importer &im, const Tensor &x, ArrayRef<unsigned> order) {
 }
 
 Value rekey(Importer &im, Value input,
-            const std::map<std::string, SymExpr> &map,
-            ArrayRef<Column> columns, TypedAttr otherwise) {
+            const std::map<std::string, SymExpr> &map, ArrayRef<Column> columns,
+            TypedAttr otherwise) {
   RelType type = cast<RelType>(input.getType());
   SmallVector<StringRef> sources;
   SmallVector<std::string> texts;

@@ -31,8 +31,8 @@ llvm::ArrayRef<OpEntry> einsumOps();           // Einsum.cpp
 llvm::ArrayRef<OpEntry> convolutionOps();      // Convolution.cpp
 llvm::ArrayRef<OpEntry> attentionContribOps(); // AttentionContrib.cpp
 llvm::ArrayRef<OpEntry> rotaryOps();           // Rotary.cpp
-std::vector<OpEntry> concat(
-    std::initializer_list<llvm::ArrayRef<OpEntry>> tables);
+std::vector<OpEntry>
+concat(std::initializer_list<llvm::ArrayRef<OpEntry>> tables);
 
 //===----------------------------------------------------------------------===//
 // The current node
@@ -49,6 +49,9 @@ refuseInputs(Importer &im,
 mlir::LogicalResult
 refuseOutputs(Importer &im,
               llvm::ArrayRef<std::pair<unsigned, llvm::StringRef>> indices);
+/// Before opset 7 an attribute could align the second operand elsewhere than at
+/// the end.
+mlir::LogicalResult refuseOldBroadcast(Importer &im);
 mlir::LogicalResult setResult(Importer &im, mlir::FailureOr<Tensor> result,
                               unsigned i = 0);
 /// Refuses elements other than floats.

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Building.h"
+#include "ImporterImpl.h"
 
 using namespace mlir;
 using namespace joinery;
@@ -112,6 +113,7 @@ FailureOr<Tensor> product(Importer &im, const Tensor &a, ArrayRef<int> labelsA,
         joinValues(im, {sum.relation, factor}, im.elementType(a.onnxType),
                    [](Elements x) { return x[0] * x[1]; });
   }
+  orderColumns(sum.relation, sum.dims);
   return sum;
 }
 

@@ -23,8 +23,7 @@ perDimension(Importer &im, StringRef name, size_t count, int64_t otherwise) {
     values.assign(count, otherwise);
   if (values.size() != count)
     return im.refuse(name + " has " + Twine(values.size()) +
-                     " values where there are " + Twine(count) +
-                     " dimensions");
+                     " values where there are " + Twine(count) + " dimensions");
   for (int64_t value : values)
     if (value < 0 || (otherwise > 0 && value == 0) || value > INT32_MAX)
       return im.refuse(name + " holds " + Twine(value));
@@ -120,8 +119,7 @@ static Tensor windowDim(Importer &im, const Tensor &x, unsigned i,
     fallback = im.builder.getFloatAttr(
         cast<RelType>(value.getType()).getElementType(), otherwise);
   Tensor result = withRelation(
-      source, rekey(im, value, {{column, key}}, columns, fallback),
-      x.onnxType);
+      source, rekey(im, value, {{column, key}}, columns, fallback), x.onnxType);
   result.dims[i] = output;
   result.dims.push_back(kernel);
   return result;

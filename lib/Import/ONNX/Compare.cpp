@@ -1,4 +1,5 @@
-//===- Compare.cpp - Comparisons, logic, Where and casts -------------------===//
+//===- Compare.cpp - Comparisons, logic, Where and casts
+//-------------------===//
 //
 // Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -22,7 +23,7 @@ static LogicalResult compare(Importer &im, arith::CmpFPredicate floats,
                              arith::CmpIPredicate integers,
                              arith::CmpIPredicate naturals) {
   const Tensor *x = required(im, 0), *y = required(im, 1);
-  if (!x || !y)
+  if (!x || !y || failed(refuseOldBroadcast(im)))
     return failure();
   if (x->onnxType != y->onnxType)
     return im.refuse("operands of different types");
@@ -60,16 +61,16 @@ static LogicalResult importGreaterOrEqual(Importer &im) {
 /// A bitwise operator; on bool a logical one.
 template <class Op, bool bits> static LogicalResult logic(Importer &im) {
   const Tensor *x = required(im, 0), *y = required(im, 1);
-  if (!x || !y)
+  if (!x || !y || failed(refuseOldBroadcast(im)))
     return failure();
   bool fits = bits ? isInteger(x->onnxType) : x->onnxType == Bool;
   if (!fits || x->onnxType != y->onnxType)
     return im.refuse("operands of types " + dataTypeName(x->onnxType) +
                      " and " + dataTypeName(y->onnxType));
-  return setResult(
-      im, mapBinary(im, *x, *y, x->onnxType, [](Element a, Element b) {
-        return a.op<Op>(a.value, b.value);
-      }));
+  return setResult(im,
+                   mapBinary(im, *x, *y, x->onnxType, [](Element a, Element b) {
+                     return a.op<Op>(a.value, b.value);
+                   }));
 }
 
 static LogicalResult importNot(Importer &im) {
@@ -77,14 +78,18 @@ static LogicalResult importNot(Importer &im) {
   if (!x)
     return failure();
   return setResult(im, mapUnary(im, *x, x->onnxType, [](Element a) {
-    return a.op<arith::XOrIOp>(a.value, a.integer(a.type(), -1).value);
-  }));
+                     return a.op<arith::XOrIOp>(a.value,
+                                                a.integer(a.type(), -1).value);
+                   }));
 }
 
 static LogicalResult importBitShift(Importer &im) {
   const Tensor *x = required(im, 0), *y = required(im, 1);
   if (!x || !y)
     return failure();
+  if (!isUnsigned(x->onnxType))
+    return im.refuse("elements of type " + dataTypeName(x->onnxType) +
+                     " are not supported");
   bool left = im.node().getString("direction", "") == "LEFT";
   unsigned width = 0;
   if (Type type = im.elementType(x->onnxType))
@@ -94,8 +99,8 @@ static LogicalResult importBitShift(Importer &im) {
         Element shifted = left ? a.op<arith::ShLIOp>(a.value, b.value)
                                : a.op<arith::ShRUIOp>(a.value, b.value);
         // A shift by the width or more gives 0 in ONNX and poison in arith.
-        Element inside = a.op<arith::CmpIOp>(
-            I::ult, b.value, b.integer(b.type(), width).value);
+        Element inside = a.op<arith::CmpIOp>(I::ult, b.value,
+                                             b.integer(b.type(), width).value);
         return inside.select(shifted, a.integer(a.type(), 0));
       }));
 }
@@ -105,8 +110,8 @@ static LogicalResult importIsNaN(Importer &im) {
   if (!x)
     return failure();
   return setResult(im, mapUnary(im, *x, Bool, [](Element a) {
-    return a.op<arith::CmpFOp>(F::UNO, a.value, a.value);
-  }));
+                     return a.op<arith::CmpFOp>(F::UNO, a.value, a.value);
+                   }));
 }
 
 static LogicalResult importIsInf(Importer &im) {
@@ -116,12 +121,13 @@ static LogicalResult importIsInf(Importer &im) {
   bool negative = im.node().getInt("detect_negative", 1),
        positive = im.node().getInt("detect_positive", 1);
   return setResult(im, mapUnary(im, *x, Bool, [=](Element a) {
-    if (!negative && !positive)
-      return a.integer(a.builder->getI1Type(), 0);
-    if (negative && positive)
-      a = abs(a);
-    return equal(a, a.constant(positive ? INFINITY : -INFINITY));
-  }));
+                     if (!negative && !positive)
+                       return a.integer(a.builder->getI1Type(), 0);
+                     if (negative && positive)
+                       a = abs(a);
+                     return equal(a,
+                                  a.constant(positive ? INFINITY : -INFINITY));
+                   }));
 }
 
 static LogicalResult importWhere(Importer &im) {
@@ -132,10 +138,9 @@ static LogicalResult importWhere(Importer &im) {
   if (condition->onnxType != Bool || x->onnxType != y->onnxType)
     return im.refuse("operands of types " + dataTypeName(x->onnxType) +
                      " and " + dataTypeName(y->onnxType));
-  return setResult(im, mapElements(im, {condition, x, y}, x->onnxType,
-                                   [](Elements v) {
-                                     return v[0].select(v[1], v[2]);
-                                   }));
+  return setResult(
+      im, mapElements(im, {condition, x, y}, x->onnxType,
+                      [](Elements v) { return v[0].select(v[1], v[2]); }));
 }
 
 //===----------------------------------------------------------------------===//
@@ -159,8 +164,8 @@ static LogicalResult importCastLike(Importer &im) {
 static constexpr const char *numbers = "no 16, 32 and 64-bit unsigned numbers";
 
 static const OpEntry table[] = {
-    {"", "And", 7, 0, logic<arith::AndIOp, false>, ""},
-    {"", "BitShift", 11, 0, importBitShift, "8-bit numbers only"},
+    {"", "And", 1, 0, logic<arith::AndIOp, false>, ""},
+    {"", "BitShift", 11, 0, importBitShift, "uint8 only"},
     {"", "BitwiseAnd", 18, 0, logic<arith::AndIOp, true>, numbers},
     {"", "BitwiseNot", 18, 0, importNot, numbers},
     {"", "BitwiseOr", 18, 0, logic<arith::OrIOp, true>, numbers},
@@ -169,17 +174,17 @@ static const OpEntry table[] = {
      "no strings, 8-bit floats, 4-bit numbers; NaN to an integer gives the "
      "least value, overflow saturates"},
     {"", "CastLike", 15, 0, importCastLike, "as Cast"},
-    {"", "Equal", 7, 0, importEqual, "no strings"},
-    {"", "Greater", 7, 0, importGreater, numbers},
+    {"", "Equal", 1, 0, importEqual, "no strings"},
+    {"", "Greater", 1, 0, importGreater, numbers},
     {"", "GreaterOrEqual", 12, 0, importGreaterOrEqual, numbers},
     {"", "IsInf", 10, 0, importIsInf, ""},
     {"", "IsNaN", 9, 0, importIsNaN, ""},
-    {"", "Less", 7, 0, importLess, numbers},
+    {"", "Less", 1, 0, importLess, numbers},
     {"", "LessOrEqual", 12, 0, importLessOrEqual, numbers},
     {"", "Not", 1, 0, importNot, ""},
-    {"", "Or", 7, 0, logic<arith::OrIOp, false>, ""},
+    {"", "Or", 1, 0, logic<arith::OrIOp, false>, ""},
     {"", "Where", 9, 0, importWhere, "no strings"},
-    {"", "Xor", 7, 0, logic<arith::XOrIOp, false>, ""},
+    {"", "Xor", 1, 0, logic<arith::XOrIOp, false>, ""},
 };
 
 ArrayRef<OpEntry> onnx_import::compareOps() { return table; }

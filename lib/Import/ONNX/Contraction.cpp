@@ -94,17 +94,17 @@ static LogicalResult importFusedGemm(Importer &im) {
   if (failed(y) || name.empty())
     return setResult(im, std::move(y));
   return setResult(im, mapUnary(im, *y, y->onnxType, [&](Element a) {
-    Element zero = a.constant(0);
-    if (name == "Relu")
-      return maximum(a, zero);
-    if (name == "LeakyRelu")
-      return less(a, zero).select(slope * a, a);
-    return name == "Tanh" ? tanh(a) : sigmoid(a);
-  }));
+                     Element zero = a.constant(0);
+                     if (name == "Relu")
+                       return maximum(a, zero);
+                     if (name == "LeakyRelu")
+                       return less(a, zero).select(slope * a, a);
+                     return name == "Tanh" ? tanh(a) : sigmoid(a);
+                   }));
 }
 
 static const OpEntry matmulTable[] = {
-    {"", "Gemm", 7, 0, importGemm, ""},
+    {"", "Gemm", 1, 0, importGemm, ""},
     {"", "MatMul", 1, 0, importMatMul, "no unsigned numbers over 8 bits"},
     {"com.microsoft", "FusedGemm", 1, 0, importFusedGemm,
      "activations Relu, LeakyRelu, Sigmoid, Tanh"},

@@ -44,8 +44,7 @@ static FailureOr<Tensor> diagonal(Importer &im, Tensor x,
         return failure();
       if (!x.dims[j].extent.isConst(1)) {
         x = withColumn(im, withColumn(im, x, i), j);
-        std::string kept = x.dims[i].columns[0],
-                    dropped = x.dims[j].columns[0];
+        std::string kept = x.dims[i].columns[0], dropped = x.dims[j].columns[0];
         x.relation =
             rekey(im, im.relation(x), {{dropped, SymExpr::key(kept)}}, {});
         x.poly.reset();
@@ -67,9 +66,8 @@ static LogicalResult importEinsum(Importer &im) {
   SmallVector<StringRef> terms;
   left.split(terms, ',');
   if (terms.size() != im.node().numInputs())
-    return im.refuse("the equation has " + Twine(terms.size()) +
-                     " terms for " + Twine(im.node().numInputs()) +
-                     " operands");
+    return im.refuse("the equation has " + Twine(terms.size()) + " terms for " +
+                     Twine(im.node().numInputs()) + " operands");
   std::vector<Tensor> operands;
   SmallVector<SmallVector<int>> labels;
   int64_t ellipsis = 0;
@@ -116,16 +114,17 @@ static LogicalResult importEinsum(Importer &im) {
   for (int64_t i = ellipsis; i > 0; --i)
     broadcasts.push_back(-i);
   for (auto [i, label] : llvm::enumerate(result)) {
-    bool found = llvm::any_of(
-        labels, [&, l = label](auto &term) { return llvm::is_contained(term, l); });
+    bool found = llvm::any_of(labels, [&, l = label](auto &term) {
+      return llvm::is_contained(term, l);
+    });
     if (!found || llvm::is_contained(ArrayRef(result).take_front(i), label))
       return im.refuse("the equation's result names a label twice, or one "
                        "that no term has");
   }
 
   if (operands.size() == 1)
-    return setResult(
-        im, product(im, operands[0], labels[0], nullptr, {}, result));
+    return setResult(im,
+                     product(im, operands[0], labels[0], nullptr, {}, result));
   Tensor folded = operands[0];
   SmallVector<int> foldedLabels = labels[0];
   for (size_t i = 1; i < operands.size(); ++i) {
@@ -144,8 +143,8 @@ static LogicalResult importEinsum(Importer &im) {
             kept.push_back(label);
         }
     }
-    auto next = product(im, folded, foldedLabels, &operands[i], labels[i],
-                        kept, broadcasts);
+    auto next = product(im, folded, foldedLabels, &operands[i], labels[i], kept,
+                        broadcasts);
     if (failed(next))
       return failure();
     folded = *next;

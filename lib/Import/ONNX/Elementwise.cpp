@@ -1,4 +1,5 @@
-//===- Elementwise.cpp - Arithmetic, element by element --------------------===//
+//===- Elementwise.cpp - Arithmetic, element by element
+//--------------------===//
 //
 // Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -44,10 +45,12 @@ static LogicalResult importAbs(Importer &im) {
     im.setOutput(0, *x);
     return success();
   }
-  return unary(im, [](Element a) { return abs(a); }, true);
+  return unary(
+      im, [](Element a) { return abs(a); }, true);
 }
 static LogicalResult importNeg(Importer &im) {
-  return unary(im, [](Element a) { return -a; }, true);
+  return unary(
+      im, [](Element a) { return -a; }, true);
 }
 static LogicalResult importReciprocal(Importer &im) {
   return unary(im, [](Element a) { return 1.0 / a; });
@@ -58,12 +61,13 @@ static LogicalResult importSign(Importer &im) {
     return failure();
   bool isSigned = !isUnsigned(x->onnxType);
   return setResult(im, mapUnary(im, *x, x->onnxType, [&](Element a) {
-    Element zero = a.constant(0);
-    if (!isSigned)
-      return equal(a, zero).select(zero, a.constant(1));
-    return less(zero, a).select(a.constant(1),
-                                less(a, zero).select(a.constant(-1), a));
-  }));
+                     Element zero = a.constant(0);
+                     if (!isSigned)
+                       return equal(a, zero).select(zero, a.constant(1));
+                     return less(zero, a).select(
+                         a.constant(1),
+                         less(a, zero).select(a.constant(-1), a));
+                   }));
 }
 //===----------------------------------------------------------------------===//
 // Two operands
@@ -75,6 +79,8 @@ using Binary = llvm::function_ref<Element(Element, Element)>;
 static LogicalResult binary(Importer &im, Binary body) {
   const Tensor *x = required(im, 0), *y = required(im, 1);
   if (!x || !y)
+    return failure();
+  if (failed(refuseOldBroadcast(im)))
     return failure();
   if (x->onnxType != y->onnxType)
     return im.refuse("operands of different types " +
@@ -147,7 +153,7 @@ static FailureOr<Tensor> power(Importer &im, const Tensor &x, double exponent) {
 
 static LogicalResult importPow(Importer &im) {
   const Tensor *x = required(im, 0), *y = required(im, 1);
-  if (!x || !y)
+  if (!x || !y || failed(refuseOldBroadcast(im)))
     return failure();
   Type type = im.elementType(x->onnxType);
   if (!type || !im.elementType(y->onnxType))
@@ -221,7 +227,8 @@ static LogicalResult importSum(Importer &im) {
 static LogicalResult importMean(Importer &im) {
   if (!requiredFloat(im, 0))
     return failure();
-  return variadic(im, [](Element a, Element b) { return a + b; }, true);
+  return variadic(
+      im, [](Element a, Element b) { return a + b; }, true);
 }
 
 /// Bounds are attributes before opset 11, inputs from then on; one that binds
@@ -242,10 +249,10 @@ static LogicalResult importClip(Importer &im) {
     double low = im.node().getFloat("min", -limit);
     double high = im.node().getFloat("max", limit);
     return setResult(im, mapUnary(im, *x, x->onnxType, [&](Element a) {
-      if (low > -limit)
-        a = lower(a, a.constant(low));
-      return high < limit ? upper(a, a.constant(high)) : a;
-    }));
+                       if (low > -limit)
+                         a = lower(a, a.constant(low));
+                       return high < limit ? upper(a, a.constant(high)) : a;
+                     }));
   }
   SmallVector<const Tensor *> operands{x};
   const Tensor *low = im.input(1), *high = im.input(2);
@@ -260,13 +267,12 @@ static LogicalResult importClip(Importer &im) {
     im.setOutput(0, *x);
     return success();
   }
-  return setResult(
-      im, mapElements(im, operands, x->onnxType, [&](Elements v) {
-        Element a = v[0];
-        if (low)
-          a = lower(a, v[1]);
-        return high ? upper(a, v.back()) : a;
-      }));
+  return setResult(im, mapElements(im, operands, x->onnxType, [&](Elements v) {
+                     Element a = v[0];
+                     if (low)
+                       a = lower(a, v[1]);
+                     return high ? upper(a, v.back()) : a;
+                   }));
 }
 
 //===----------------------------------------------------------------------===//
@@ -277,33 +283,33 @@ static constexpr const char *numbers = "no 16, 32 and 64-bit unsigned numbers";
 
 static const OpEntry arithmeticTable[] = {
     {"", "Abs", 1, 0, importAbs, numbers},
-    {"", "Add", 7, 0, importAdd, numbers},
+    {"", "Add", 1, 0, importAdd, numbers},
     {"", "Ceil", 1, 0, unaryOp<math::CeilOp>, ""},
-    {"", "Clip", 6, 0, importClip, numbers},
+    {"", "Clip", 1, 0, importClip, numbers},
     {"", "Cos", 7, 0, unaryOp<math::CosOp>, ""},
     {"", "Cosh", 9, 0, unaryOp<math::CoshOp>, ""},
-    {"", "Div", 7, 0, importDiv, numbers},
+    {"", "Div", 1, 0, importDiv, numbers},
     {"", "Erf", 9, 0, unaryOp<math::ErfOp>, "floats only"},
-    {"", "Exp", 6, 0, unaryOp<math::ExpOp>, ""},
+    {"", "Exp", 1, 0, unaryOp<math::ExpOp>, ""},
     {"", "Floor", 1, 0, unaryOp<math::FloorOp>, ""},
-    {"", "Log", 6, 0, unaryOp<math::LogOp>, ""},
-    {"", "Max", 8, 0, importMax, numbers},
-    {"", "Mean", 8, 0, importMean, ""},
-    {"", "Min", 8, 0, importMin, numbers},
+    {"", "Log", 1, 0, unaryOp<math::LogOp>, ""},
+    {"", "Max", 1, 0, importMax, numbers},
+    {"", "Mean", 1, 0, importMean, ""},
+    {"", "Min", 1, 0, importMin, numbers},
     {"", "Mod", 10, 0, importMod, numbers},
-    {"", "Mul", 7, 0, importMul, numbers},
-    {"", "Neg", 6, 0, importNeg, ""},
-    {"", "Pow", 7, 0, importPow, numbers},
-    {"", "Reciprocal", 6, 0, importReciprocal, ""},
+    {"", "Mul", 1, 0, importMul, numbers},
+    {"", "Neg", 1, 0, importNeg, ""},
+    {"", "Pow", 1, 0, importPow, numbers},
+    {"", "Reciprocal", 1, 0, importReciprocal, ""},
     {"", "Round", 11, 0, unaryOp<math::RoundEvenOp>, ""},
     {"", "Sign", 9, 0, importSign, numbers},
     {"", "Sin", 7, 0, unaryOp<math::SinOp>, ""},
     {"", "Sinh", 9, 0, unaryOp<math::SinhOp>, ""},
-    {"", "Sqrt", 6, 0, unaryOp<math::SqrtOp>, ""},
-    {"", "Sub", 7, 0, importSub, numbers},
-    {"", "Sum", 8, 0, importSum, ""},
+    {"", "Sqrt", 1, 0, unaryOp<math::SqrtOp>, ""},
+    {"", "Sub", 1, 0, importSub, numbers},
+    {"", "Sum", 1, 0, importSum, ""},
     {"", "Tan", 7, 0, unaryOp<math::TanOp>, ""},
-    {"", "Tanh", 6, 0, unaryOp<math::TanhOp>, ""},
+    {"", "Tanh", 1, 0, unaryOp<math::TanhOp>, ""},
 };
 
 ArrayRef<OpEntry> onnx_import::elementwiseOps() {

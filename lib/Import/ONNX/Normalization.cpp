@@ -75,8 +75,8 @@ static LogicalResult layerNormalization(Importer &im, bool centre,
   auto wide = castTensor(im, *x, *type);
   if (failed(wide))
     return failure();
-  auto result = normalize(im, *wide, *axes,
-                          im.node().getFloat("epsilon", 1e-5), centre);
+  auto result =
+      normalize(im, *wide, *axes, im.node().getFloat("epsilon", 1e-5), centre);
   if (failed(result))
     return failure();
   // The scale is applied in the operand's type, as the specification has it.
@@ -118,6 +118,8 @@ static LogicalResult importBatchNormalization(Importer &im) {
     return failure();
   if (im.node().getInt("training_mode", 0))
     return im.refuse("training_mode = 1 is not supported");
+  if (im.node().opset() < 7 && !im.node().getInt("is_test", 0))
+    return im.refuse("is_test = 0 is not supported");
   if (im.node().opset() < 9 && !im.node().getInt("spatial", 1))
     return im.refuse("spatial = 0 is not supported");
   if (failed(refuseOutputs(im, {{1, "running_mean"}, {2, "running_var"}})))
@@ -136,11 +138,11 @@ static LogicalResult importBatchNormalization(Importer &im) {
   }
   double eps = im.node().getFloat("epsilon", 1e-5);
   return setResult(
-      im, mapElements(im,
-                      {x, &vectors[0], &vectors[1], &vectors[2], &vectors[3]},
-                      x->onnxType, [&](Elements v) {
-                        return (v[0] - v[3]) / sqrt(v[4] + eps) * v[1] + v[2];
-                      }));
+      im,
+      mapElements(im, {x, &vectors[0], &vectors[1], &vectors[2], &vectors[3]},
+                  x->onnxType, [&](Elements v) {
+                    return (v[0] - v[3]) / sqrt(v[4] + eps) * v[1] + v[2];
+                  }));
 }
 
 static LogicalResult importInstanceNormalization(Importer &im) {
@@ -153,8 +155,8 @@ static LogicalResult importInstanceNormalization(Importer &im) {
     axes.push_back(i);
   if (axes.empty())
     return im.refuse("an operand of rank " + Twine(x->rank()));
-  auto result = normalize(im, *x, axes,
-                          im.node().getFloat("epsilon", 1e-5), true);
+  auto result =
+      normalize(im, *x, axes, im.node().getFloat("epsilon", 1e-5), true);
   if (failed(result))
     return failure();
   Tensor gamma = perChannel(im, *scale, x->rank()),
@@ -190,8 +192,8 @@ static LogicalResult importGroupNormalization(Importer &im) {
   SmallVector<int64_t> axes;
   for (int64_t i = 2; i < split->rank(); ++i)
     axes.push_back(i);
-  auto result = normalize(im, *split, axes,
-                          im.node().getFloat("epsilon", 1e-5), true);
+  auto result =
+      normalize(im, *split, axes, im.node().getFloat("epsilon", 1e-5), true);
   if (failed(result))
     return failure();
   Tensor y = result->y;
@@ -233,24 +235,22 @@ static LogicalResult importMeanVarianceNormalization(Importer &im) {
                            [](Element a, Element b) { return a - b; });
   if (failed(centred))
     return failure();
-  auto squares =
-      mapUnary(im, *centred, type, [](Element a) { return a * a; });
+  auto squares = mapUnary(im, *centred, type, [](Element a) { return a * a; });
   if (failed(squares))
     return failure();
   auto variance = mean(im, *squares, axes, true);
   if (failed(variance))
     return failure();
-  return setResult(im, mapBinary(im, *centred, *variance, type,
-                                 [](Element a, Element b) {
-                                   return a / (sqrt(b) + 1e-9);
-                                 }));
+  return setResult(
+      im, mapBinary(im, *centred, *variance, type,
+                    [](Element a, Element b) { return a / (sqrt(b) + 1e-9); }));
 }
 
 static const OpEntry table[] = {
-    {"", "BatchNormalization", 7, 0, importBatchNormalization,
+    {"", "BatchNormalization", 6, 0, importBatchNormalization,
      "inference only"},
     {"", "GroupNormalization", 18, 0, importGroupNormalization, ""},
-    {"", "InstanceNormalization", 6, 0, importInstanceNormalization, ""},
+    {"", "InstanceNormalization", 1, 0, importInstanceNormalization, ""},
     // ONNX Runtime writes it into the default domain below opset 17 too.
     {"", "LayerNormalization", 1, 0, importLayerNormalization, ""},
     {"", "LogSoftmax", 1, 0, importLogSoftmax, ""},

@@ -61,8 +61,8 @@ static LogicalResult importAveragePool(Importer &im) {
   auto windows = windowsOf(im, *x, kernel);
   if (failed(windows))
     return failure();
-  auto sum = fold(im, Monoid::Sum, applyWindows(im, *x, *windows, 0),
-                  kernel.size());
+  auto sum =
+      fold(im, Monoid::Sum, applyWindows(im, *x, *windows, 0), kernel.size());
   if (failed(sum))
     return failure();
   int64_t size = 1;
@@ -81,8 +81,8 @@ static LogicalResult importAveragePool(Importer &im) {
   for (const Dim &dim : x->dims)
     ones.dims.push_back({dim.extent, {}});
   ones.dims[0].extent = ones.dims[1].extent = 1;
-  auto count = fold(im, Monoid::Sum, applyWindows(im, ones, *windows, 0),
-                    kernel.size());
+  auto count =
+      fold(im, Monoid::Sum, applyWindows(im, ones, *windows, 0), kernel.size());
   if (failed(count))
     return failure();
   return setResult(im, mapBinary(im, *sum, *count, x->onnxType,
@@ -90,11 +90,11 @@ static LogicalResult importAveragePool(Importer &im) {
 }
 
 static const OpEntry table[] = {
-    {"", "AveragePool", 7, 0, importAveragePool,
+    {"", "AveragePool", 1, 0, importAveragePool,
      "ceil_mode needs static extents"},
     {"", "GlobalAveragePool", 1, 0, importGlobalAveragePool, ""},
     {"", "GlobalMaxPool", 1, 0, importGlobalMaxPool, ""},
-    {"", "MaxPool", 8, 0, importMaxPool,
+    {"", "MaxPool", 1, 0, importMaxPool,
      "no output Indices; ceil_mode needs static extents"},
 };
 

@@ -29,8 +29,8 @@ struct Form {
 
 /// The axes of the node, all of them if none are named; nothing if the node
 /// says that then none are meant.
-static FailureOr<SmallVector<int64_t>> reducedAxes(Importer &im, const Tensor &x,
-                                                   int inputSince) {
+static FailureOr<SmallVector<int64_t>>
+reducedAxes(Importer &im, const Tensor &x, int inputSince) {
   auto axes = im.axes(1, inputSince, x.rank());
   if (failed(axes))
     return failure();
@@ -124,19 +124,17 @@ static LogicalResult importLogSumExp(Importer &im) {
   auto finite = [](Element a) {
     return equal(abs(a), a.constant(INFINITY)).select(a.constant(0), a);
   };
-  auto powers = mapBinary(im, *x, *top, x->onnxType,
-                          [&](Element a, Element b) {
-                            return exp(a - finite(b));
-                          });
+  auto powers = mapBinary(im, *x, *top, x->onnxType, [&](Element a, Element b) {
+    return exp(a - finite(b));
+  });
   if (failed(powers))
     return failure();
   auto sum = im.reduce(Monoid::Sum, *powers, *axes, keep);
   if (failed(sum))
     return failure();
-  return setResult(im, mapBinary(im, *sum, *edge, x->onnxType,
-                                 [&](Element a, Element b) {
-                                   return log(a) + finite(b);
-                                 }));
+  return setResult(
+      im, mapBinary(im, *sum, *edge, x->onnxType,
+                    [&](Element a, Element b) { return log(a) + finite(b); }));
 }
 
 //===----------------------------------------------------------------------===//
@@ -155,8 +153,8 @@ static LogicalResult argument(Importer &im, Monoid monoid) {
   auto axis = im.axisOf(im.node().getInt("axis", 0), x->rank());
   if (failed(axis))
     return failure();
-  return setResult(im, im.reduce(monoid, *x, {*axis},
-                                 im.node().getInt("keepdims", 1)));
+  return setResult(
+      im, im.reduce(monoid, *x, {*axis}, im.node().getInt("keepdims", 1)));
 }
 static LogicalResult importArgMax(Importer &im) {
   return argument(im, Monoid::ArgMax);
@@ -189,11 +187,10 @@ static LogicalResult importCumSum(Importer &im) {
   };
   Value first = im.relation(keys(reverse ? s : t)),
         second = im.relation(keys(reverse ? t : s));
-  Value kept = joinValues(im, {first, second}, im.builder.getI1Type(),
-                          [&](Elements v) {
-                            return exclusive ? less(v[0], v[1])
-                                             : lessEqual(v[0], v[1]);
-                          });
+  Value kept =
+      joinValues(im, {first, second}, im.builder.getI1Type(), [&](Elements v) {
+        return exclusive ? less(v[0], v[1]) : lessEqual(v[0], v[1]);
+      });
   Value values = im.relation(moved);
   auto type = cast<rel::RelType>(values.getType());
   SmallVector<rel::Column> columns = rel::JoinOp::joinColumns({values, kept});
@@ -218,24 +215,21 @@ static LogicalResult importLpNormalization(Importer &im) {
   if (p != 1 && p != 2)
     return im.refuse("p = " + Twine(p) + " is not supported");
   int type = x->onnxType;
-  auto powers = mapUnary(im, *x, type, [&](Element a) {
-    return p == 1 ? abs(a) : a * a;
-  });
+  auto powers = mapUnary(im, *x, type,
+                         [&](Element a) { return p == 1 ? abs(a) : a * a; });
   if (failed(powers))
     return failure();
   auto sum = im.reduce(Monoid::Sum, *powers, {*axis}, true);
   if (failed(sum))
     return failure();
-  auto norm = mapUnary(im, *sum, type, [&](Element a) {
-    return p == 1 ? a : sqrt(a);
-  });
+  auto norm =
+      mapUnary(im, *sum, type, [&](Element a) { return p == 1 ? a : sqrt(a); });
   if (failed(norm))
     return failure();
-  return setResult(
-      im, mapBinary(im, *x, *norm, type, [](Element a, Element b) {
-        Element zero = b.constant(0);
-        return equal(b, zero).select(zero, a / b);
-      }));
+  return setResult(im, mapBinary(im, *x, *norm, type, [](Element a, Element b) {
+                     Element zero = b.constant(0);
+                     return equal(b, zero).select(zero, a / b);
+                   }));
 }
 
 static const OpEntry reduceTable[] = {
