@@ -34,6 +34,9 @@ struct LoweredKernel {
 struct KernelCheck {
   std::string message;
   SymExpr limit; // indices must lie in [-limit, limit)
+  /// The kernel and the number of its operand that the indices come from, or -1.
+  std::string kernel;
+  int64_t operand = -1;
 };
 
 /// The kernels of one instruction-set level, in the order of pipe.kernel ops.

@@ -175,9 +175,23 @@ void ProgramBuilder::checks(prog::ProgramT &program) {
       if (program.mask_input < 0)
         program.mask_input = i;
     }
-  for (const KernelCheck &check : lowered.checks)
-    add(prog::CheckKind::InRange, SymExpr(0) - check.limit, check.limit,
-        check.message);
+  for (const KernelCheck &check : lowered.checks) {
+    auto *entry = add(prog::CheckKind::InRange, SymExpr(0) - check.limit,
+                      check.limit, check.message);
+    // The check is the input's only if every run of the kernel reads that one.
+    std::set<int> inputs;
+    for (auto run : function.getBody().front().getOps<pipe::RunOp>()) {
+      if (run.getKernel() != check.kernel)
+        continue;
+      auto argument =
+          check.operand < 0
+              ? BlockArgument()
+              : dyn_cast<BlockArgument>(run.getInputs()[check.operand]);
+      inputs.insert(argument ? int(argument.getArgNumber()) : -1);
+    }
+    if (inputs.size() == 1)
+      entry->input = *inputs.begin();
+  }
 }
 
 static std::string nameOf(Location loc) {

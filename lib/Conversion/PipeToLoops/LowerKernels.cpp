@@ -7,6 +7,7 @@
 
 #include "joinery/Conversion/Conversion.h"
 #include "lib/Conversion/PipeToLoops/Kernels.h"
+#include "lib/Plan/Contraction.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -71,10 +72,16 @@ joinery::lowerKernels(ModuleOp module, ArrayRef<const Isa *> isas,
       SymExpr limit = op.getSource().getType().extentOf(
           cast<StringAttr>(op.getKeys()[0]).getValue());
       std::string node = nameOf(op.getLoc());
+      // Ids that reach the lookup unchanged, or as a view, name their input.
+      int64_t operand = -1;
+      Value base = plan::viewOf(op.getIndices()[0]).base;
+      if (auto argument = dyn_cast<BlockArgument>(base))
+        operand = argument.getArgNumber();
       result.checks.push_back(
           {"an index of '" + node + "' is outside its table of " +
                limit.str() + " rows; check the ids and the length of the input",
-           limit});
+           limit,
+           op->getParentOfType<pipe::KernelOp>().getSymName().str(), operand});
     }
     return it->second;
   };
