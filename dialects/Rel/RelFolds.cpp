@@ -45,6 +45,7 @@ struct ComposeRekeys : OpRewritePattern<RekeyOp> {
     };
     SmallVector<StringRef> sources;
     SmallVector<std::string> texts;
+    std::set<std::string> used;
     for (Column column : inner.getInput().getType().getColumns()) {
       SymExpr composed =
           inner.sourceKey(column.getName())
@@ -54,16 +55,16 @@ struct ComposeRekeys : OpRewritePattern<RekeyOp> {
                 return outer.sourceKey(symbol);
               })
               .simplify(bounds);
+      composed.collect(used);
+      if (composed == SymExpr::key(column.getName()))
+        continue; // columns that are not named keep their name
       sources.push_back(column.getName());
       texts.push_back(composed.str());
     }
     // A key that cancelled out leaves a relation that is constant along it:
     // its column would have to leave the type, too, which is not this rule's.
     for (Column column : result.getColumns())
-      if (llvm::none_of(texts, [&](const std::string &text) {
-            return SymExpr::parse(text)->uses(
-                ("#" + column.name.getValue()).str());
-          }))
+      if (!used.count(("#" + column.name.getValue()).str()))
         return rewriter.notifyMatchFailure(outer, "a key cancels out");
     SmallVector<StringRef> exprs(texts.begin(), texts.end());
     rewriter.replaceOpWithNewOp<RekeyOp>(

@@ -27,6 +27,11 @@ SymExpr SymExpr::symbol(StringRef prefixedName) {
   result.terms_[{Atom{Atom::Symbol, prefixedName.str(), nullptr, nullptr}}] = 1;
   return result;
 }
+SymExpr SymExpr::of(const Atom &atom) {
+  SymExpr result;
+  result.terms_[{atom}] = 1;
+  return result;
+}
 SymExpr SymExpr::extent(StringRef name) { return symbol(("?" + name).str()); }
 SymExpr SymExpr::key(StringRef name) { return symbol(("#" + name).str()); }
 
@@ -399,6 +404,36 @@ bool SymExpr::provablyLess(const SymExpr &bound, Bounds bounds) const {
   return (bound - *this - SymExpr(1)).provablyNonNegative(bounds);
 }
 
+/// E * (a floordiv E) + a mod E = a, with any common factor.
+static SymExpr mergeDigits(SymExpr expr) {
+  auto restOf = [](const SymExpr::Monomial &monomial, size_t i,
+                   int64_t coefficient) {
+    SymExpr rest(coefficient);
+    for (size_t j = 0; j < monomial.size(); ++j)
+      if (j != i)
+        rest = rest * SymExpr::of(monomial[j]);
+    return rest;
+  };
+  for (const auto &[high, c] : expr.terms())
+    for (size_t i = 0; i < high.size(); ++i) {
+      if (high[i].kind != SymExpr::Atom::FloorDiv)
+        continue;
+      for (const auto &[low, d] : expr.terms())
+        for (size_t j = 0; j < low.size(); ++j) {
+          if (low[j].kind != SymExpr::Atom::Mod || *low[j].lhs != *high[i].lhs ||
+              *low[j].rhs != *high[i].rhs)
+            continue;
+          SymExpr factor = restOf(low, j, d);
+          if (restOf(high, i, c) != factor * *low[j].rhs)
+            continue;
+          return mergeDigits(expr - restOf(high, i, c) * SymExpr::of(high[i]) -
+                             factor * SymExpr::of(low[j]) +
+                             factor * *low[j].lhs);
+        }
+    }
+  return expr;
+}
+
 SymExpr SymExpr::simplify(Bounds bounds) const {
   SymExpr result;
   for (const auto &[monomial, coefficient] : terms_) {
@@ -425,13 +460,12 @@ SymExpr SymExpr::simplify(Bounds bounds) const {
           factor = digit ? q : floorDiv(a, b);
         else
           factor = digit ? r : mod(a, b);
-        // (e floordiv c) floordiv d = e floordiv (c*d), for c, d > 0.
       }
       product = product * factor;
     }
     result = result + product;
   }
-  return result;
+  return mergeDigits(result);
 }
 
 //===----------------------------------------------------------------------===//

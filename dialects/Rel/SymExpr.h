@@ -50,6 +50,7 @@ public:
   static SymExpr extent(llvm::StringRef name);
   static SymExpr key(llvm::StringRef name);
   static SymExpr symbol(llvm::StringRef prefixedName);
+  static SymExpr of(const Atom &atom);
   static SymExpr floorDiv(const SymExpr &a, const SymExpr &b);
   static SymExpr mod(const SymExpr &a, const SymExpr &b);
   static SymExpr min(const SymExpr &a, const SymExpr &b);

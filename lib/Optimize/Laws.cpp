@@ -196,6 +196,25 @@ KeyMap optimize::keyMapOf(RekeyOp rekey) {
   return map;
 }
 
+/// The keys of an expression, those with the greatest stride first: digits of
+/// one column keep their order in storage.
+static std::vector<std::string> digitOrder(const SymExpr &key) {
+  std::vector<std::pair<int64_t, std::string>> linear;
+  for (const auto &[monomial, coefficient] : key.terms())
+    if (monomial.size() == 1 && StringRef(monomial[0].text).starts_with("#"))
+      linear.push_back({-coefficient, monomial[0].text.substr(1)});
+  llvm::sort(linear);
+  std::vector<std::string> order;
+  for (auto &[stride, name] : linear)
+    order.push_back(name);
+  std::set<std::string> symbols;
+  key.collect(symbols);
+  for (StringRef symbol : symbols)
+    if (symbol.consume_front("#") && !llvm::is_contained(order, symbol))
+      order.push_back(symbol.str());
+  return order;
+}
+
 Value optimize::rekeyed(OpBuilder &builder, Location loc, Value value,
                         const KeyMap &map,
                         function_ref<SymExpr(StringRef)> extentOf) {
@@ -220,11 +239,8 @@ Value optimize::rekeyed(OpBuilder &builder, Location loc, Value value,
       sources.push_back(column.getName());
       texts.push_back(key.str());
     }
-    std::set<std::string> symbols;
-    key.collect(symbols);
-    for (StringRef symbol : symbols)
-      if (symbol.consume_front("#") &&
-          llvm::none_of(columns,
+    for (const std::string &symbol : digitOrder(key))
+      if (llvm::none_of(columns,
                         [&](Column c) { return c.getName() == symbol; }))
         columns.push_back(
             Column(builder.getContext(), symbol, extentOf(symbol)));

@@ -28,6 +28,8 @@ namespace joinery::optimize {
 void populateComposeJoins(mlir::RewritePatternSet &patterns);
 void populateSimplifyScalars(mlir::RewritePatternSet &patterns);
 void populatePushRekeys(mlir::RewritePatternSet &patterns);
+/// The part of it that only renames scans and ranges.
+void populateRenameLeaves(mlir::RewritePatternSet &patterns);
 void populateSplitFolds(mlir::RewritePatternSet &patterns);
 void populateFoldConstants(mlir::RewritePatternSet &patterns,
                            int64_t byteLimit);

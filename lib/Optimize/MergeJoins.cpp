@@ -290,6 +290,13 @@ struct MergeJoins : optimize::impl::MergeJoinsBase<MergeJoins> {
       }
       eraseDead(function);
     }
+    // Key maps of key maps are one; nothing moves, so the merge stays.
+    RewritePatternSet patterns(&getContext());
+    populateCanonical(patterns);
+    populateRenameLeaves(patterns);
+    uint64_t count = 0;
+    if (failed(applyLaws(getOperation(), std::move(patterns), count)))
+      signalPassFailure();
   }
 };
 } // namespace

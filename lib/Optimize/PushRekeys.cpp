@@ -312,5 +312,10 @@ struct PushRekeys : optimize::impl::PushRekeysBase<PushRekeys> {
 } // namespace
 
 void optimize::populatePushRekeys(RewritePatternSet &patterns) {
-  patterns.add<RenameLeaf, DropReorder, PushBelow>(patterns.getContext());
+  populateRenameLeaves(patterns);
+  patterns.add<PushBelow>(patterns.getContext());
+}
+
+void optimize::populateRenameLeaves(RewritePatternSet &patterns) {
+  patterns.add<RenameLeaf, DropReorder>(patterns.getContext());
 }

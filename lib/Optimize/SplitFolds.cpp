@@ -17,45 +17,57 @@ namespace joinery::optimize {
 #include "joinery/Optimize/Passes.h.inc"
 } // namespace joinery::optimize
 
-/// Adds the divisors E of `#column floordiv E` and of `#column mod E`.
+namespace {
+/// What reads digits of a column: per divisor E the source column whose key is
+/// `#column floordiv E`, or `#column mod E`.
+using Digits = std::map<std::string, std::string>;
+
+struct Split {
+  SymExpr low; // E
+  std::string highName, lowName;
+};
+} // namespace
+
 static void collectDivisors(const SymExpr &expr, const SymExpr &key,
-                            std::set<std::string> &quotients,
-                            std::set<std::string> &remainders) {
+                            StringRef source, Digits &quotients,
+                            Digits &remainders) {
   for (const auto &[monomial, coefficient] : expr.terms())
     for (const SymExpr::Atom &atom : monomial) {
       if (atom.kind == SymExpr::Atom::Symbol)
         continue;
       if (*atom.lhs == key && !atom.rhs->hasKeys()) {
         if (atom.kind == SymExpr::Atom::FloorDiv)
-          quotients.insert(atom.rhs->str());
+          quotients.try_emplace(atom.rhs->str(), source.str());
         if (atom.kind == SymExpr::Atom::Mod)
-          remainders.insert(atom.rhs->str());
+          remainders.try_emplace(atom.rhs->str(), source.str());
       }
-      collectDivisors(*atom.lhs, key, quotients, remainders);
+      collectDivisors(*atom.lhs, key, source, quotients, remainders);
     }
 }
 
 /// E, if some operand of the fold reads (c floordiv E, c mod E) behind
 /// operators that a rekey moves below.
-static std::optional<SymExpr> digitOf(Value value, StringRef column) {
+static std::optional<Split> digitOf(Value value, StringRef column) {
   if (!typeOf(value).has(column))
     return std::nullopt;
   Operation *op = value.getDefiningOp();
   if (auto rekey = dyn_cast_or_null<RekeyOp>(op)) {
-    std::set<std::string> quotients, remainders;
-    for (StringRef expr : rekey.getExprs().getAsValueRange<StringAttr>())
-      collectDivisors(*SymExpr::parse(expr), SymExpr::key(column), quotients,
-                      remainders);
-    for (const std::string &e : quotients)
-      if (remainders.count(e))
-        return SymExpr::parse(e);
+    Digits quotients, remainders;
+    for (auto [source, expr] :
+         llvm::zip(rekey.getSources().getAsValueRange<StringAttr>(),
+                   rekey.getExprs().getAsValueRange<StringAttr>()))
+      collectDivisors(*SymExpr::parse(expr), SymExpr::key(column), source,
+                      quotients, remainders);
+    for (const auto &[e, source] : quotients)
+      if (auto it = remainders.find(e); it != remainders.end())
+        return Split{*SymExpr::parse(e), source, it->second};
     return std::nullopt;
   }
   if (!isa_and_nonnull<JoinOp, SelectOp>(op) || !value.hasOneUse())
     return std::nullopt;
   for (Value operand : op->getOperands())
-    if (auto e = digitOf(operand, column))
-      return e;
+    if (auto split = digitOf(operand, column))
+      return split;
   return std::nullopt;
 }
 
@@ -69,7 +81,7 @@ struct SplitFold : OpRewritePattern<AggregateOp> {
     if (op.getMonoid() == Monoid::ArgMax || op.getMonoid() == Monoid::ArgMin)
       return rewriter.notifyMatchFailure(op, "the result is the folded key");
     for (StringRef column : op.getOver().getAsValueRange<StringAttr>()) {
-      std::optional<SymExpr> low;
+      std::optional<Split> split;
       SymExpr extent;
       SmallVector<RelType> types;
       for (Value input : op.getInputs()) {
@@ -77,22 +89,25 @@ struct SplitFold : OpRewritePattern<AggregateOp> {
         if (!typeOf(input).has(column))
           continue;
         extent = typeOf(input).extentOf(column);
-        if (!low)
-          low = digitOf(input, column);
+        if (!split)
+          split = digitOf(input, column);
       }
-      auto high = low ? extent.exactDiv(*low) : std::nullopt;
+      auto high = split ? extent.exactDiv(split->low) : std::nullopt;
       if (!high)
         continue;
-      std::string hi = freshColumn((column + "_hi").str(), types);
-      std::string lo = freshColumn((column + "_lo").str(), types);
+      // The digits get the names that they had before the merge.
+      std::string hi = freshColumn(split->highName, types);
+      types.push_back(RelType::get(
+          {Column(rewriter.getContext(), hi, SymExpr(1))}, types[0].getElementType()));
+      std::string lo = freshColumn(split->lowName, types);
       KeyMap map{{column.str(),
-                  *low * SymExpr::key(hi) + SymExpr::key(lo)}};
+                  split->low * SymExpr::key(hi) + SymExpr::key(lo)}};
       SmallVector<Value> inputs;
       for (Value input : op.getInputs())
         inputs.push_back(rekeyed(rewriter, op.getLoc(), input, map,
                                  [&](StringRef name) {
                                    return name == hi   ? *high
-                                          : name == lo ? *low
+                                          : name == lo ? split->low
                                           : typeOf(input).extentOf(name);
                                  }));
       SmallVector<StringRef> over;

@@ -1,0 +1,90 @@
+// RUN: joinery-opt %s --rel-push-rekeys --split-input-file | FileCheck %s
+
+!x = !rel.rel<[s: ?S, k: 64] x f32>
+!y = !rel.rel<[s: ?S, n: 64] x f32>
+rel.table @w : !rel.rel<[k: 64, n: 64] x f32> from "w" at 0 length 16384
+
+// Tests that splitting a contraction's result into heads splits its weight.
+// CHECK-LABEL: func.func @splits_heads
+// CHECK-SAME: %[[X:.+]]: !rel.rel
+// CHECK: %[[W:.+]] = rel.rekey %{{.+}} [n = "#d + 16 * #h"]
+// CHECK: %[[P:.+]] = rel.join %[[X]], %[[W]]
+// CHECK: %[[Y:.+]] = rel.aggregate sum %[[P]] over [k]
+// CHECK: return %[[Y]]
+func.func @splits_heads(%x: !x) -> !rel.rel<[s: ?S, h: 4, d: 16] x f32> {
+  %w = rel.scan @w : !rel.rel<[k: 64, n: 64] x f32>
+  %p = rel.join %x, %w : (!x, !rel.rel<[k: 64, n: 64] x f32>) -> !rel.rel<[s: ?S, k: 64, n: 64] x f32> {
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.mulf %a, %b : f32
+    rel.yield %0 : f32
+  }
+  %y = rel.aggregate sum %p over [k] : (!rel.rel<[s: ?S, k: 64, n: 64] x f32>) -> !y
+  %h = rel.rekey %y [n = "16 * #h + #d"] : !y -> !rel.rel<[s: ?S, h: 4, d: 16] x f32>
+  return %h : !rel.rel<[s: ?S, h: 4, d: 16] x f32>
+}
+
+// -----
+
+!x = !rel.rel<[s: ?S, k: 64] x f32>
+
+// Tests that a fold gives way where a key of the result has its name, and that
+// renamed scans are scans.
+rel.table @w : !rel.rel<[k: 64, n: 32] x f32> from "w" at 0 length 8192
+// CHECK-LABEL: func.func @renames_folds
+// CHECK: rel.scan @w : <[k_1: 64, k: 32] x f32>
+// CHECK: over [k_1]
+func.func @renames_folds(%x: !x) -> !rel.rel<[s: ?S, k: 32] x f32> {
+  %w = rel.scan @w : !rel.rel<[k: 64, n: 32] x f32>
+  %p = rel.join %x, %w : (!x, !rel.rel<[k: 64, n: 32] x f32>) -> !rel.rel<[s: ?S, k: 64, n: 32] x f32> {
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.mulf %a, %b : f32
+    rel.yield %0 : f32
+  }
+  %y = rel.aggregate sum %p over [k] : (!rel.rel<[s: ?S, k: 64, n: 32] x f32>) -> !rel.rel<[s: ?S, n: 32] x f32>
+  %h = rel.rekey %y [n = "#k"] : !rel.rel<[s: ?S, n: 32] x f32> -> !rel.rel<[s: ?S, k: 32] x f32>
+  return %h : !rel.rel<[s: ?S, k: 32] x f32>
+}
+
+// -----
+
+!x = !rel.rel<[s: ?S, k: 64] x f32>
+!r = !rel.rel<[s: ?S] x f32>
+
+// Tests that a value with another use is not computed twice.
+// CHECK-LABEL: func.func @keeps_shared_producers
+// CHECK: %[[R:.+]] = rel.aggregate sum
+// CHECK: rel.rekey %[[R]] [s = "#t"]
+func.func @keeps_shared_producers(%x: !x) -> (!r, !rel.rel<[t: ?S] x f32>) {
+  %r = rel.aggregate sum %x over [k] : (!x) -> !r
+  %t = rel.rekey %r [s = "#t"] : !r -> !rel.rel<[t: ?S] x f32>
+  return %r, %t : !r, !rel.rel<[t: ?S] x f32>
+}
+
+// -----
+
+!x = !rel.rel<[s: ?S, k: 64] x f32>
+
+// Tests that reading one row of a fold folds one row.
+// CHECK-LABEL: func.func @slices_below
+// CHECK: %[[ROW:.+]] = rel.rekey %{{.+}} [s = "0"]
+// CHECK: rel.aggregate max %[[ROW]] over [k]
+func.func @slices_below(%x: !x) -> !rel.rel<[] x f32> {
+  %r = rel.aggregate max %x over [k] : (!x) -> !rel.rel<[s: ?S] x f32>
+  %t = rel.rekey %r [s = "0"] : !rel.rel<[s: ?S] x f32> -> !rel.rel<[] x f32>
+  return %t : !rel.rel<[] x f32>
+}
+
+// -----
+
+!c = !rel.rel<[h: 8] x f32>
+!p = !rel.rel<[s: 16, h: 8] x f32>
+
+// Tests that a slice of a union is its part.
+// CHECK-LABEL: func.func @slices_union
+// CHECK-SAME: %[[C:.+]]: !rel.rel<[h: 8] x f32>
+// CHECK-NEXT: return %[[C]]
+func.func @slices_union(%c: !c, %p: !p) -> !c {
+  %u = rel.union over s(%c, %p) sizes ["1", "16"] : (!c, !p) -> !rel.rel<[s: 17, h: 8] x f32>
+  %r = rel.rekey %u [s = "0"] : !rel.rel<[s: 17, h: 8] x f32> -> !c
+  return %r : !c
+}
