@@ -6,10 +6,11 @@
 // its ONNX dimensions, and that a dimension along which the relation is constant
 // gets a column.
 // CHECK-LABEL: func.func @main
-// CHECK: rel.materialize %{{.+}} by "rows" : <[s: ?S, h: 8] x f32{{.*}}> -> <[s: ?S, h: 8] x f32, ["s", "h"]>
-// CHECK: rel.materialize %{{.+}} by "rows" {{.*}} -> <{{.*}}, ["h", "s"]>
-// CHECK: rel.range : <[out0: ?B] x i64>
-// CHECK: rel.materialize %{{.+}} by "rows" {{.*}} -> <{{.*}}, ["out0", "s", "h"]>
+// CHECK-DAG: %[[ECHO:.+]] = rel.materialize %{{.+}} by "rows" {{.*}} -> <[s: ?S, h: 8] x f32, ["s", "h"]>
+// CHECK-DAG: %[[TRANSPOSED:.+]] = rel.materialize %{{.+}} by "rows" {{.*}} -> <{{.*}}, ["h", "s"]>
+// CHECK-DAG: rel.range : <[out0: ?B] x i64>
+// CHECK-DAG: %[[EXPANDED:.+]] = rel.materialize %{{.+}} by "rows" {{.*}} -> <{{.*}}, ["out0", "s", "h"]>
+// CHECK: return %[[ECHO]], %[[TRANSPOSED]], %[[EXPANDED]]
 func.func @main(%x: !x {rel.name = "x", rel.shape = ["?S", "8"]})
     -> (!x {rel.name = "echo", rel.shape = ["?S", "8"], rel.dims = [["s"], ["h"]]},
         !x {rel.name = "transposed", rel.shape = ["8", "?S"], rel.dims = [["h"], ["s"]]},

@@ -64,6 +64,9 @@ std::map<std::string, Phase> phaseNames() {
 
 int runCompile(CompileOptions &options, const std::vector<std::string> &emit) {
   Session session;
+  if (auto outcome = checkInput(session.context.get(), options.input);
+      outcome != Outcome::Done)
+    return int(outcome);
   if (options.until != Phase::Emit) {
     auto module = compileToPhase(session.context.get(), options);
     if (!module)
@@ -188,6 +191,9 @@ int main(int argc, char **argv) {
     return runSupport(json);
   if (check->parsed()) {
     Session session;
+    if (auto outcome = checkInput(session.context.get(), options.input);
+        outcome != Outcome::Done)
+      return int(outcome);
     options.until = Phase::Lower;
     if (!compileToPhase(session.context.get(), options))
       return 1;
@@ -209,6 +215,9 @@ int main(int argc, char **argv) {
       return 1e9 * tool::probePeak(level, "f32", threads);
     };
     Session session;
+    if (auto outcome = checkInput(session.context.get(), options.input);
+        outcome != Outcome::Done)
+      return int(outcome);
     return int(explainModel(session.context.get(), options, explainOptions,
                             llvm::outs()));
   }

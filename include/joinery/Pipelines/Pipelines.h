@@ -53,6 +53,10 @@ enum class Outcome { Done = 0, Refused = 1, Usage = 2, Fault = 3 };
 /// Registers the phases after `optimize` as passes: --plan, --fuse, --lower.
 void registerPhasePasses();
 
+/// Reports a model file that can't be read, which is a fault of the machine or
+/// of the path and not of the model.
+Outcome checkInput(mlir::MLIRContext *context, const std::string &path);
+
 /// Registers all dialects that compilations need.
 void registerDialects(mlir::DialectRegistry &registry);
 
