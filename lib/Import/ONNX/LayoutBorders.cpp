@@ -151,6 +151,8 @@ static LogicalResult importConcat(Importer &importer) {
     for (const Tensor *piece : pieces)
       elements.insert(elements.end(), piece->elements->begin(),
                       piece->elements->end());
+    if (elements.size() > (1 << 16))
+      return importer.refuse("the list of sizes or indices is too long");
     importer.setOutput(
         0, importer.vector(std::move(elements), pieces[0]->onnxType));
     return success();

@@ -81,7 +81,9 @@ public:
         if (!varint(at, end, length))
           return false;
         if (end - at < length)
-          return truncated(at);
+          return fail(start, "a field of " + std::to_string(length) +
+                                 " bytes runs past the end (is the file "
+                                 "truncated?)");
         at += length;
         break;
       default:
@@ -132,7 +134,7 @@ private:
   ArrayRef<char> model;
   std::string &error;
 
-  bool fail(uint64_t at, StringRef reason) {
+  bool fail(uint64_t at, const llvm::Twine &reason) {
     error = (reason + " at byte " + std::to_string(at)).str();
     return false;
   }

@@ -89,6 +89,10 @@ static Result evaluate(Importer &importer, Fn op, ArrayRef<SymExpr> x,
   auto less = [&](const SymExpr &a, const SymExpr &b) {
     return truth(importer.isLess(a, b), importer.isNonNegative(a - b));
   };
+  // Expressions that no exporter writes would grow without bound.
+  for (const SymExpr &operand : x)
+    if (operand.terms().size() > 64 || operand.str().size() > 2048)
+      return std::nullopt;
   auto negated = [](Result result) -> Result {
     return result ? Result(SymExpr(1) - *result) : std::nullopt;
   };
