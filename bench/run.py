@@ -145,7 +145,7 @@ def anonymous_bytes(process):
     return total
 
 
-def compile_model(name, path, prefix, version):
+def compile_model(name, path, prefix):
     """Compiles and reports what it cost; memory is polled every 5 ms."""
     start = time.perf_counter()
     with subprocess.Popen([harness.tool("joinery"), "compile", path, "-o", prefix]) as process:
@@ -232,13 +232,14 @@ def main():
 
     probe = Probe(build)
     peaks = {t: max(probe.gflops(t) for _ in range(20)) for t in sorted({case.threads for case in cases})}
-    version = subprocess.run([harness.tool("joinery"), "--version"], stdout=subprocess.PIPE, text=True).stdout.strip()
+    version = subprocess.run([harness.tool("joinery"), "--version"], stdout=subprocess.PIPE, text=True).stdout
+    version = next(iter(re.findall(r"\d[\w.+-]*", version)), "")
     models, compiled = {}, []
     for name in dict.fromkeys(case.model for case in cases):
         models[name] = (work / f"{name}.onnx", work / name)
         if not models[name][0].exists():
             onnx.save(make_bert.make(make_bert.SHAPES[name]), models[name][0])
-        compiled.append(compile_model(name, *models[name], version))
+        compiled.append(compile_model(name, *models[name]))
         print(f"compiled {name} in {compiled[-1]['seconds']:.1f} s", file=sys.stderr)
     results = []
     for case in cases:
