@@ -114,6 +114,7 @@ Outcome joinery::compileModel(MLIRContext *context,
   ModelOptions model;
   model.name = modelName(options.prefix);
   model.precision = options.precision;
+  model.rename = options.rename;
   model.compiler = "joinery 0.1.0";
   Publication files;
 

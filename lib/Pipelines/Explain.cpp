@@ -190,6 +190,19 @@ Outcome joinery::explainModel(MLIRContext *context,
       if (auto symbol = SymExpr::parse(text)->asSymbol())
         extents.try_emplace(symbol->substr(1), d == 0 ? 1 : 128);
   }
+  // No longer than the model takes.
+  if (auto checks = function->getAttrOfType<ArrayAttr>("rel.checks"))
+    for (auto check : checks.getAsRange<DictionaryAttr>()) {
+      auto lhs = SymExpr::parse(check.getAs<StringAttr>("lhs").getValue());
+      auto rhs = check.getAs<StringAttr>("rhs");
+      auto symbol = lhs ? lhs->asSymbol() : std::nullopt;
+      auto limit = rhs ? SymExpr::parse(rhs.getValue()) : std::nullopt;
+      if (check.getAs<StringAttr>("kind") == "at_most" && symbol && limit &&
+          limit->isConst()) {
+        int64_t &extent = extents[symbol->substr(1)];
+        extent = std::min(extent, *limit->asConst());
+      }
+    }
   for (auto &[name, value] : options.extents) {
     if (!extents.count(name)) {
       emitError(UnknownLoc::get(context))

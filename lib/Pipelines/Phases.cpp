@@ -50,11 +50,12 @@ Outcome joinery::checkInput(MLIRContext *context, const std::string &path) {
   std::error_code error = llvm::sys::fs::access(path, llvm::sys::fs::AccessMode::Exist);
   if (!error && llvm::sys::fs::is_directory(path))
     error = std::make_error_code(std::errc::is_a_directory);
-  if (!error)
+  if (!error) {
     if (auto file = llvm::sys::fs::openNativeFileForRead(path))
       llvm::sys::fs::closeFile(*file);
     else
       error = llvm::errorToErrorCode(file.takeError());
+  }
   if (!error)
     return Outcome::Done;
   emitError(UnknownLoc::get(context))

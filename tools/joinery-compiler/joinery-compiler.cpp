@@ -26,6 +26,8 @@ void printDiagnostic(mlir::Diagnostic &diagnostic) {
     kind = "note";
   else if (diagnostic.getSeverity() == mlir::DiagnosticSeverity::Remark)
     kind = "remark";
+  if (llvm::errs().is_displayed())
+    llvm::errs() << "\r\x1b[K";
   llvm::errs() << "joinery: " << kind << ": ";
   if (auto name = llvm::dyn_cast<mlir::NameLoc>(diagnostic.getLocation()))
     llvm::errs() << "'" << name.getName().getValue() << "': ";
@@ -143,6 +145,11 @@ int main(int argc, char **argv) {
                    "default: obj,header,shared; the store is always written)")
       ->delimiter(',')
       ->check(CLI::IsMember(artifactNames));
+  std::vector<std::string> renames;
+  compile
+      ->add_option("--rename", renames,
+                   "OLD=NEW: the field of input or output OLD in PREFIX.h")
+      ->delimiter(',');
   std::string until = "emit";
   compile
       ->add_option("--compile-to", until,
@@ -187,6 +194,22 @@ int main(int argc, char **argv) {
     return code ? 2 : 0;
   }
   options.keepPadding = padding == "keep";
+  for (const std::string &entry : renames) {
+    auto [from, to] = llvm::StringRef(entry).rsplit('=');
+    if (from.empty() || to.empty()) {
+      llvm::errs() << "joinery: error: --rename takes OLD=NEW, not '" << entry
+                   << "'\n";
+      return 2;
+    }
+    options.rename[from.str()] = to.str();
+  }
+  // On a terminal the present phase is shown until the next one, or the end.
+  if (llvm::errs().is_displayed())
+    options.onPhase = [](Phase phase) {
+      const PhaseInfo &info = phases()[int(phase)];
+      llvm::errs() << "\r\x1b[K" << info.name << ": " << info.summary;
+      llvm::errs() << (phase == Phase::Emit ? "\r\x1b[K" : "");
+    };
   if (support->parsed())
     return runSupport(json);
   if (check->parsed()) {

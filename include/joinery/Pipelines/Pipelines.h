@@ -13,6 +13,7 @@
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/Support/Error.h"
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,8 @@ struct CompileOptions {
   std::string dumpPhases;
   std::string precision = "f32";
   bool keepPadding = false;
+  /// Other names in C for inputs and outputs, by ONNX name.
+  std::map<std::string, std::string> rename;
   std::vector<std::string> levels; // instruction-set levels; empty: all
   /// Called when a phase begins, for progress.
   std::function<void(Phase)> onPhase;

@@ -44,11 +44,14 @@ std::string mangle(StringRef name) {
 
 /// Mangled names of tensors, or the collision.
 llvm::Expected<std::vector<std::string>>
-fieldNames(const std::vector<std::unique_ptr<prog::TensorT>> &tensors) {
+fieldNames(const std::vector<std::unique_ptr<prog::TensorT>> &tensors,
+           const std::map<std::string, std::string> &rename) {
   std::vector<std::string> names;
   llvm::StringMap<std::string> seen;
   for (const auto &tensor : tensors) {
-    std::string name = mangle(tensor->name);
+    auto given = rename.find(tensor->name);
+    std::string name =
+        mangle(given == rename.end() ? tensor->name : given->second);
     auto [it, fresh] = seen.try_emplace(name, tensor->name);
     if (!fresh)
       return llvm::createStringError(
@@ -84,7 +87,8 @@ llvm::Expected<std::string> joinery::buildHeader(const std::string &program,
                                                  const ModelOptions &options) {
   prog::ProgramT p;
   prog::GetProgram(program.data())->UnPackTo(&p);
-  auto inputs = fieldNames(p.inputs), outputs = fieldNames(p.outputs);
+  auto inputs = fieldNames(p.inputs, options.rename);
+  auto outputs = fieldNames(p.outputs, options.rename);
   if (!inputs)
     return inputs.takeError();
   if (!outputs)

@@ -17,6 +17,8 @@ struct ModelOptions {
   /// A C identifier: the prefix of every exported symbol.
   std::string name;
   std::string precision = "f32";
+  /// Other names in the header for inputs and outputs, by ONNX name.
+  std::map<std::string, std::string> rename;
   /// What the catalog and the program say made them.
   std::string compiler;
 };
