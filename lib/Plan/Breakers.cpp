@@ -72,7 +72,8 @@ void Breakers::findConstants() {
       constant &= constants.contains(operand);
     if (isa<RangeOp>(op))
       constant = typeOf(op.getResult(0)).isStatic();
-    if (constant)
+    // A result is written in every run, also if it is always the same.
+    if (constant && !op.hasAttr("border"))
       constants.insert(op.getResult(0));
   }
 }

@@ -57,6 +57,21 @@ RelType Planner::stored(RelType type) {
                           : type.withLayout(plainLayout(type.getColumns()));
 }
 
+/// Does the value depend on no input and on no extent?
+static bool isFixed(Value value) {
+  SmallVector<Value> work{value};
+  llvm::SmallDenseSet<Value> seen;
+  while (!work.empty()) {
+    Value next = work.pop_back_val();
+    if (!seen.insert(next).second)
+      continue;
+    if (isa<BlockArgument>(next) || !typeOf(next).isStatic())
+      return false;
+    llvm::append_range(work, next.getDefiningOp()->getOperands());
+  }
+  return true;
+}
+
 /// The border's order of columns: what the caller's memory looks like. A
 /// dimension that the relation is constant along gets a column of its own.
 void Planner::borderResults() {
@@ -84,16 +99,17 @@ void Planner::borderResults() {
           b, end->getLoc(), RelType::get({column}, b.getI64Type()));
       operands.push_back(range);
     }
-    // A fresh value for each result: an echoed input is copied, and a value
-    // that is returned twice is stored twice.
+    // A fresh value for each result: an echoed input and a constant are copied,
+    // and a value that is returned twice is stored twice.
     bool copy = operands.size() > 1 || isa<BlockArgument>(value) ||
-                !seen.insert(value).second;
+                isFixed(value) || !seen.insert(value).second;
     if (copy) {
       value = JoinOp::create(b, end->getLoc(), operands,
                              typeOf(value).getElementType(),
                              [](OpBuilder &, Location, ValueRange arguments) {
                                return arguments[0];
                              });
+      value.getDefiningOp()->setAttr("border", b.getUnitAttr());
       end->setOperand(i, value);
     }
     // The order is kept on the function for the layout's choice below.

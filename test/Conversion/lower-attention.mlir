@@ -14,7 +14,7 @@
 // PIPE: pipe.kernel @k0 by "attention"
 // PIPE-NOT: pipe.kernel
 
-// CHECK-LABEL: func.func @k0_avx512
+// CHECK-LABEL: func.func private @k0_avx512
 // The list of kept keys: each number is stored, and counted if it is kept.
 // CHECK: scf.for {{.*}} iter_args(%[[COUNT:.+]] =
 // CHECK: llvm.store %{{.+}} {alignment = 4 : i64} : i32, !llvm.ptr

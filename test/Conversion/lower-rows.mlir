@@ -5,7 +5,7 @@
 
 // Tests that splitting and transposing keys costs no data movement of its own:
 // the view becomes one contiguous vector load per vector of the result.
-// CHECK-LABEL: func.func @k0_avx512
+// CHECK-LABEL: func.func private @k0_avx512
 // CHECK: scf.for
 // CHECK: scf.for
 // CHECK: llvm.load {{.*}} -> vector<16xf32>

@@ -79,6 +79,31 @@ Value KernelEmitter::evaluateUncached(Value relation, const Keys &keys) {
 // join, rekey
 //===----------------------------------------------------------------------===//
 
+/// Integer division traps on 0 and on overflow; data, and lanes past the end,
+/// must not. x / 0 is x, x mod 0 is 0; x / -1 wraps, x mod -1 is 0.
+Value KernelEmitter::safeDivision(Operation *division) {
+  Value x = division->getOperand(0), y = division->getOperand(1);
+  bool isSigned = isa<arith::DivSIOp, arith::RemSIOp>(division);
+  bool remainder = isa<arith::RemSIOp, arith::RemUIOp>(division);
+  b.setInsertionPoint(division);
+  auto equals = [&](double value) -> Value {
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, y,
+                                 constant(y.getType(), value));
+  };
+  Value zero = equals(0), minusOne = isSigned ? equals(-1) : Value();
+  Value special =
+      minusOne ? Value(arith::OrIOp::create(b, loc, zero, minusOne)) : zero;
+  division->setOperand(1, arith::SelectOp::create(
+                              b, loc, special, constant(y.getType(), 1), y));
+  b.setInsertionPointAfter(division);
+  Value result = division->getResult(0);
+  if (remainder || !minusOne)
+    return result;
+  Value negated =
+      arith::SubIOp::create(b, loc, constant(x.getType(), 0), x);
+  return arith::SelectOp::create(b, loc, minusOne, negated, result);
+}
+
 Value KernelEmitter::evaluateJoin(JoinOp op, const Keys &keys) {
   Block &body = op.getBody().front();
   llvm::DenseMap<Value, Value> mapped;
@@ -109,6 +134,11 @@ Value KernelEmitter::evaluateJoin(JoinOp op, const Keys &keys) {
         clone->setAttr(fast.getFastMathAttrName(),
                        arith::FastMathFlagsAttr::get(
                            b.getContext(), arith::FastMathFlags::contract));
+    if (isa<arith::DivSIOp, arith::RemSIOp, arith::DivUIOp, arith::RemUIOp>(
+            clone)) {
+      mapped[scalar.getResult(0)] = safeDivision(clone);
+      continue;
+    }
     for (auto [from, to] :
          llvm::zip(scalar.getResults(), clone->getResults()))
       mapped[from] = to;

@@ -33,6 +33,8 @@ KernelEmitter::KernelEmitter(
   b.setInsertionPointToEnd(module.getBody());
   function = func::FuncOp::create(b, loc, name,
                                   b.getFunctionType({pointer}, {}));
+  // Reached through the descriptor only: two models link into one program.
+  function.setPrivate();
   b.setInsertionPointToStart(function.addEntryBlock());
   auto field = [&](CallField number, Type type) -> Value {
     Value address = LLVM::GEPOp::create(

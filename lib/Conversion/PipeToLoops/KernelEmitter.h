@@ -138,6 +138,7 @@ private:
 
   mlir::Value evaluateUncached(mlir::Value relation, const Keys &keys);
   mlir::Value evaluateJoin(rel::JoinOp op, const Keys &keys);
+  mlir::Value safeDivision(mlir::Operation *division);
   mlir::Value evaluateRekey(rel::RekeyOp op, const Keys &keys);
   mlir::Value evaluateLookup(rel::LookupOp op, const Keys &keys);
   mlir::Value evaluateAggregate(rel::AggregateOp op, const Keys &keys);

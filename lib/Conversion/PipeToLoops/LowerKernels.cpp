@@ -86,6 +86,19 @@ joinery::lowerKernels(ModuleOp module, ArrayRef<const Isa *> isas,
     return it->second;
   };
 
+  // No processor of a level has the instruction, and rounding by way of f32
+  // would round twice.
+  WalkResult narrow = module.walk([](arith::TruncFOp op) -> WalkResult {
+    if (!op.getIn().getType().isF64() || op.getType().isF32())
+      return WalkResult::advance();
+    emitError(op->getParentOp()->getLoc())
+        << "a cast from f64 to " << op.getType()
+        << " is not supported; cast to f32 in the model";
+    return WalkResult::interrupt();
+  });
+  if (narrow.wasInterrupted())
+    return failure();
+
   for (const Isa *isa : isas) {
     LoweredLevel level;
     level.isa = isa;
