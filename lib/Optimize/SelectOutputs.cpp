@@ -74,14 +74,40 @@ private:
   std::map<std::pair<Value, std::string>, Origins, Less> known;
 };
 
-/// The argument that a condition is a test of: `m`, or `m != 0`, renamed.
+/// What a region of one argument yields for the argument `value`, by folding.
+std::optional<bool> yieldAt(JoinOp join, int64_t value) {
+  Block &block = join.getBody().front();
+  llvm::DenseMap<Value, Attribute> known;
+  BlockArgument argument = block.getArgument(0);
+  if (auto real = dyn_cast<FloatType>(argument.getType()))
+    known[argument] = FloatAttr::get(real, double(value));
+  else
+    known[argument] = IntegerAttr::get(argument.getType(), value);
+  for (Operation &op : block.without_terminator()) {
+    SmallVector<Attribute> operands;
+    for (Value operand : op.getOperands())
+      operands.push_back(known.lookup(operand));
+    SmallVector<OpFoldResult> results;
+    if (op.getNumResults() != 1 || failed(op.fold(operands, results)) ||
+        results.empty())
+      return std::nullopt;
+    if (auto attribute = dyn_cast<Attribute>(results[0]))
+      known[op.getResult(0)] = attribute;
+    else
+      known[op.getResult(0)] = known.lookup(cast<Value>(results[0]));
+  }
+  auto result = dyn_cast_or_null<IntegerAttr>(known.lookup(yieldOf(join)));
+  if (!result || !result.getType().isInteger(1))
+    return std::nullopt;
+  return !result.getValue().isZero();
+}
+
+/// The argument that a condition is a test of, however it is written: true for
+/// a mask of 1 and false for one of 0, or the mask itself; perhaps renamed.
 BlockArgument maskArgument(Value where) {
   if (auto join = where.getDefiningOp<JoinOp>()) {
-    auto compare = yieldOf(join).getDefiningOp<arith::CmpIOp>();
-    if (join.getInputs().size() != 1 || !compare ||
-        compare.getPredicate() != arith::CmpIPredicate::ne ||
-        !isa<BlockArgument>(compare.getLhs()) ||
-        !matchPattern(compare.getRhs(), m_Zero()))
+    if (join.getInputs().size() != 1 || yieldAt(join, 0) != false ||
+        yieldAt(join, 1) != true)
       return {};
     where = join.getInputs()[0];
   }
