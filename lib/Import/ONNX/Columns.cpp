@@ -289,7 +289,7 @@ Tensor Importer::withOneColumn(const Tensor &tensor, unsigned i) {
     return tensor;
   std::string column = newColumn(dim.columns[0], dim.extent);
   auto merged = withDigits(tensor, i, {column}, {dim.extent});
-  assert(succeeded(merged) && "the digits' extents multiply to the dimension's");
+  assert(succeeded(merged) && "the digits multiply to the dimension");
   return *merged;
 }
 

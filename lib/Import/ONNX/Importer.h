@@ -40,7 +40,8 @@ struct Dim {
 using Dims = llvm::SmallVector<Dim, 4>;
 
 /// What is known of one ONNX tensor. At least one of `relation`, `elements`,
-/// `poly` and `constant` is set; Importer::relation() gives the relation of any.
+/// `poly`, `constant` and `parts` is set; Importer::relation() gives the
+/// relation of any.
 struct Tensor {
   int onnxType = 0; // onnx::TensorProto::DataType
   Dims dims;

@@ -83,10 +83,10 @@ LogicalResult Importer::requireAtMost(const SymExpr &a, const SymExpr &b,
                   " is at most " + y.str());
   impl->addCheck("at_most", x, y, why);
   if (auto symbol = x.asSymbol(); symbol && y.isConst()) {
-    auto [it, inserted] = impl->upperBounds.try_emplace(*symbol,
-                                                        y + SymExpr(1));
-    if (!inserted && *y.asConst() + 1 < it->second.asConst().value_or(INT64_MAX))
-      it->second = y + SymExpr(1);
+    SymExpr bound = y + SymExpr(1);
+    auto [it, inserted] = impl->upperBounds.try_emplace(*symbol, bound);
+    if (!inserted && *bound.asConst() < *it->second.asConst())
+      it->second = bound;
   }
   return success();
 }

@@ -223,7 +223,8 @@ static Value scan(Importer &importer, rel::TableOp table,
   return cached;
 }
 
-rel::TableOp joinery::onnx_import::createTable(Importer &importer, StringRef name,
+rel::TableOp
+joinery::onnx_import::createTable(Importer &importer, StringRef name,
                                 RelType type) {
   Importer::Impl &impl = *importer.impl;
   std::string unique = name.empty() ? "constant" : name.str();

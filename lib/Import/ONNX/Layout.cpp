@@ -73,8 +73,8 @@ static LogicalResult importFlatten(Importer &importer) {
   const Tensor &x = *importer.input(0);
   int64_t axis = importer.node().getInt("axis", 1);
   if (axis < -x.rank() || axis > x.rank())
-    return importer.refuse("axis " + Twine(axis) + " is out of range for rank " +
-                           Twine(x.rank()));
+    return importer.refuse("axis " + Twine(axis) +
+                           " is out of range for rank " + Twine(x.rank()));
   if (axis < 0)
     axis += x.rank();
   SymExpr rows(1), columns(1);
@@ -479,10 +479,12 @@ ArrayRef<OpEntry> joinery::onnx_import::layoutOps() {
         {"", "Unsqueeze", 1, 0, importUnsqueeze, ""},
         {"", "Expand", 8, 0, importExpand,
          "targets that depend on data are refused"},
-        {"", "Split", 2, 0, importSplit, "sizes that depend on data are refused"},
+        {"", "Split", 2, 0, importSplit,
+         "sizes that depend on data are refused"},
         {"", "Slice", 1, 0, importSlice,
          "bounds that depend on data are refused"},
-        {"", "Tile", 6, 0, importTile, "repeats that depend on data are refused"},
+        {"", "Tile", 6, 0, importTile,
+         "repeats that depend on data are refused"},
         {"", "Resize", 10, 0, importResize, "to the same size only"},
         {"", "DepthToSpace", 1, 0, importDepthToSpace, ""},
         {"", "SpaceToDepth", 1, 0, importDepthToSpace, ""},

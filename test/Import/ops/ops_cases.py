@@ -117,6 +117,9 @@ def reductions():
         yield Case(op, [image], {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}, opset=11)
         yield Case(op, [image], {"kernel_shape": [3, 2], "auto_pad": "SAME_UPPER"})
     yield Case("AveragePool", [image], {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1})
+    for pads in ([0, 0, 0, 0], [1, 1, 1, 1]):
+        yield Case("AveragePool", [image], {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1,
+                                            "count_include_pad": 1, "pads": pads}, opset=19)
     yield Case("MaxPool", [image], {"kernel_shape": [2, 2], "dilations": [2, 2]})
 
 
