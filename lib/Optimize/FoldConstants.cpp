@@ -155,6 +155,46 @@ struct FoldConstant : RewritePattern {
   }
 };
 
+/// A small table with one value everywhere is that constant.
+struct FoldSplat : OpRewritePattern<ScanOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ScanOp scan,
+                                PatternRewriter &rewriter) const override {
+    constexpr int64_t small = 1 << 14;
+    RelType type = scan.getType();
+    int64_t size = *type.size().asConst();
+    if (type.getColumns().empty() || size == 0 || size > small)
+      return rewriter.notifyMatchFailure(scan, "not a small table");
+    ScopedDiagnosticHandler silence(scan.getContext(),
+                                    [](Diagnostic &) { return success(); });
+    FailureOr<Relation> relation =
+        interpretConstant(scan.getResult(), InterpOptions());
+    if (failed(relation))
+      return rewriter.notifyMatchFailure(scan, "its value is an error");
+    bool splat = std::visit(
+        [](const auto &values) {
+          return llvm::all_of(values,
+                              [&](auto x) { return x == values.front(); });
+        },
+        relation->values);
+    if (!splat)
+      return rewriter.notifyMatchFailure(scan, "its values differ");
+    SmallVector<Value> keys;
+    for (Column column : type.getColumns())
+      keys.push_back(
+          RangeOp::create(rewriter, scan.getLoc(),
+                          RelType::get({column}, rewriter.getI64Type())));
+    TypedAttr attribute = scalarAttr(*relation, type.getElementType());
+    auto join = createJoin(rewriter, scan.getLoc(), type, keys,
+                           [&](OpBuilder &b, ValueRange) -> Value {
+                             return arith::ConstantOp::create(
+                                 b, scan.getLoc(), attribute);
+                           });
+    rewriter.replaceOp(scan, join.getResult());
+    return success();
+  }
+};
+
 struct FoldConstants : optimize::impl::FoldConstantsBase<FoldConstants> {
   using FoldConstantsBase::FoldConstantsBase;
   void runOnOperation() override {
@@ -172,4 +212,5 @@ struct FoldConstants : optimize::impl::FoldConstantsBase<FoldConstants> {
 void optimize::populateFoldConstants(RewritePatternSet &patterns,
                                      int64_t byteLimit) {
   patterns.add<FoldConstant>(patterns.getContext(), byteLimit);
+  patterns.add<FoldSplat>(patterns.getContext());
 }

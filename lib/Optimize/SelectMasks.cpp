@@ -349,6 +349,101 @@ private:
   }
 };
 
+/// A term of the scores that is itself a masked relation, shared by layers,
+/// joins the scores if nothing but its mask was computed in it.
+struct AbsorbMaskedTerm : OpRewritePattern<AggregateOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(AggregateOp op,
+                                PatternRewriter &rewriter) const override {
+    if (op.getMonoid() != Monoid::SoftmaxSum)
+      return rewriter.notifyMatchFailure(op, "not a softmax");
+    Value scores = op.getInputs()[0];
+    while (auto select = scores.getDefiningOp<SelectOp>())
+      scores = select.getInput();
+    auto join = scores.getDefiningOp<JoinOp>();
+    if (!join)
+      return rewriter.notifyMatchFailure(op, "the scores are no join");
+    SmallVector<Value> terms;
+    flattenSum(yieldOf(join), terms);
+    for (Value term : terms) {
+      auto argument = dyn_cast<BlockArgument>(term);
+      if (!argument)
+        continue;
+      unsigned i = argument.getArgNumber();
+      Renaming renaming = peelRenames(join.getInputs()[i]);
+      auto inner = renaming.base.getDefiningOp<JoinOp>();
+      if (!inner)
+        continue;
+      MaskTerms masks;
+      masks.strip(yieldOf(inner));
+      if (masks.keeps.empty() ||
+          !llvm::all_of(masks.terms,
+                        [](Value value) { return isa<BlockArgument>(value); }))
+        continue;
+      rewriter.setInsertionPoint(join);
+      SmallVector<Value> inputs(join.getInputs());
+      size_t others = inputs.size();
+      for (Value input : inner.getInputs())
+        inputs.push_back(
+            renamed(rewriter, join.getLoc(), input, renaming.names));
+      auto merged = createJoin(
+          rewriter, join.getLoc(), join.getType(), inputs,
+          [&](OpBuilder &b, ValueRange x) {
+            SmallVector<Value> own(x.take_front(others));
+            own[i] = inlineRegion(b, inner, x.drop_front(others));
+            return inlineRegion(b, join, own);
+          });
+      rewriter.replaceOp(join, merged.getResult());
+      return success();
+    }
+    return rewriter.notifyMatchFailure(op, "no term is a masked relation");
+  }
+};
+
+/// select x where p and q = select (select x where p) where q, if p or q has
+/// fewer columns than both.
+struct SplitSelection : OpRewritePattern<SelectOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(SelectOp op,
+                                PatternRewriter &rewriter) const override {
+    auto join = op.getWhere().getDefiningOp<JoinOp>();
+    if (!join)
+      return rewriter.notifyMatchFailure(op, "the condition is no join");
+    SmallVector<Keep> keeps;
+    splitConjunction({yieldOf(join), false, false}, keeps);
+    if (keeps.size() < 2)
+      return rewriter.notifyMatchFailure(op, "the condition is no conjunction");
+    SmallVector<Value> parts;
+    for (Keep keep : keeps)
+      parts.push_back(sliceJoin(
+          rewriter, join, keep.binary, rewriter.getI1Type(),
+          [&](OpBuilder &b, Value scalar) -> Value {
+            if (!keep.negated)
+              return scalar;
+            Value one = arith::ConstantOp::create(b, op.getLoc(),
+                                                  b.getBoolAttr(true));
+            return arith::XOrIOp::create(b, op.getLoc(), scalar, one);
+          }));
+    size_t columns = typeOf(join).getColumns().size();
+    if (llvm::all_of(parts, [&](Value part) {
+          return typeOf(part).getColumns().size() == columns;
+        })) {
+      for (Value part : parts)
+        rewriter.eraseOp(part.getDefiningOp());
+      return rewriter.notifyMatchFailure(op, "all parts have all columns");
+    }
+    Value value = op.getInput();
+    for (Value part : parts)
+      value = SelectOp::create(
+          rewriter, op.getLoc(),
+          typeOf(value).withColumns(
+              JoinOp::joinColumns(ValueRange{value, part})),
+          value, part, op.getOtherwise());
+    replaceReordered(rewriter, op, value);
+    return success();
+  }
+};
+
 struct SelectMasks : optimize::impl::SelectMasksBase<SelectMasks> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
@@ -363,5 +458,5 @@ struct SelectMasks : optimize::impl::SelectMasksBase<SelectMasks> {
 } // namespace
 
 void optimize::populateSelectMasks(RewritePatternSet &patterns) {
-  patterns.add<SelectMask>(patterns.getContext());
+  patterns.add<SelectMask, AbsorbMaskedTerm, SplitSelection>(patterns.getContext());
 }

@@ -119,11 +119,43 @@ BlockArgument maskArgument(Value where) {
   return dyn_cast<BlockArgument>(where);
 }
 
-/// A mask that selects the keys of a fold: its column that is folded.
+/// True if some value is looked up with the argument: ids that are compared
+/// with a pad id are a mask, too, but not 0 or 1.
+bool isIndex(BlockArgument argument) {
+  SmallVector<Value> work{argument};
+  llvm::SmallDenseSet<Value> seen;
+  while (!work.empty()) {
+    Value value = work.pop_back_val();
+    if (!seen.insert(value).second)
+      continue;
+    for (OpOperand &use : value.getUses()) {
+      if (isa<LookupOp>(use.getOwner()) && use.getOperandNumber() > 0)
+        return true;
+      if (isa<RekeyOp>(use.getOwner()))
+        work.push_back(use.getOwner()->getResult(0));
+    }
+  }
+  return false;
+}
+
+/// True if the condition depends on an input of the model.
+bool readsArguments(Value value) {
+  SmallVector<Value> work{value};
+  while (!work.empty()) {
+    Value next = work.pop_back_val();
+    if (isa<BlockArgument>(next))
+      return true;
+    llvm::append_range(work, next.getDefiningOp()->getOperands());
+  }
+  return false;
+}
+
+/// A condition that selects the keys of a softmax_sum. It speaks of a row of
+/// an output that is one of those keys.
 struct KeyMask {
-  BlockArgument argument;
-  std::string keyColumn;
-  Origins keyOrigins; // of the column that is folded, in the selected value
+  Value where;
+  std::string key;    // the column of it that is folded
+  Origins keyOrigins; // of the values that are selected by it
 };
 
 struct SelectOutputs : optimize::impl::SelectOutputsBase<SelectOutputs> {
@@ -131,6 +163,14 @@ struct SelectOutputs : optimize::impl::SelectOutputsBase<SelectOutputs> {
     for (auto function : getOperation().getOps<func::FuncOp>())
       if (!function.isExternal())
         runOn(function);
+    // The conditions were renamed for the outputs: back to the normal form.
+    RewritePatternSet patterns(&getContext());
+    populateCanonical(patterns);
+    populatePushRekeys(patterns);
+    uint64_t count = 0;
+    if (failed(applyLaws(getOperation(), std::move(patterns), count)))
+      signalPassFailure();
+    mergeEqualPlans(getOperation());
   }
 
 private:
@@ -160,36 +200,25 @@ private:
       Value value = fold.getInputs()[0];
       while (auto select = value.getDefiningOp<SelectOp>()) {
         value = select.getInput();
-        BlockArgument argument = maskArgument(select.getWhere());
-        if (!argument)
-          continue;
-        KeyMask mask{argument, "", {}};
-        // Where the mask's folded column lies in the argument.
-        for (Column column : typeOf(select.getWhere()).getColumns()) {
+        Value where = select.getWhere();
+        KeyMask mask{where, "", {}};
+        unsigned folded = 0;
+        for (Column column : typeOf(where).getColumns()) {
           if (!fold.folds(column.getName()))
             continue;
-          for (const Origin &origin :
-               origins.of(select.getWhere(), column.getName()))
-            if (origin.first == argument.getArgNumber())
-              mask.keyColumn = origin.second;
+          ++folded;
+          mask.key = column.getName().str();
           for (Value input : {Value(select.getInput()), fold.getInputs()[1]})
-            if (typeOf(input).has(column.getName()))
-              mask.keyOrigins.insert(
-                  origins.of(input, column.getName()).begin(),
-                  origins.of(input, column.getName()).end());
+            if (typeOf(input).has(mask.key)) {
+              const Origins &more = origins.of(input, mask.key);
+              mask.keyOrigins.insert(more.begin(), more.end());
+            }
         }
-        if (mask.keyColumn.empty())
+        if (folded != 1 || !readsArguments(where))
           continue;
-        auto known = llvm::find_if(masks, [&](KeyMask &other) {
-          return other.argument == argument &&
-                 other.keyColumn == mask.keyColumn;
-        });
-        if (known != masks.end()) {
-          known->keyOrigins.insert(mask.keyOrigins.begin(),
-                                   mask.keyOrigins.end());
-          continue;
-        }
-        markArgument(rewriter, argument, "rel.binary");
+        if (BlockArgument argument = maskArgument(where);
+            argument && !isIndex(argument))
+          markArgument(rewriter, argument, "rel.binary");
         masks.push_back(mask);
       }
     }
@@ -200,56 +229,40 @@ private:
   /// null if it has no row that the mask speaks of.
   static Value select(IRRewriter &rewriter, Value output, KeyMask &mask,
                       ColumnOrigins &origins) {
-    RelType type = typeOf(output), maskType = typeOf(mask.argument);
+    RelType type = typeOf(output), maskType = typeOf(mask.where);
     std::map<std::string, std::string> names;
     for (Column column : maskType.getColumns()) {
-      bool isKey = column.getName() == mask.keyColumn;
-      for (Column own : type.getColumns()) {
-        if (own.extent != column.extent)
-          continue;
-        const Origins &traced = origins.of(output, own.getName());
-        bool same = isKey ? llvm::any_of(traced,
-                                         [&](const Origin &origin) {
-                                           return mask.keyOrigins.count(origin);
-                                         })
-                          : sameBatch(mask, column, traced);
-        if (same)
+      bool isKey = column.getName() == mask.key;
+      const Origins &batch = origins.of(mask.where, column.getName());
+      for (Column own : type.getColumns())
+        if (own.extent == column.extent &&
+            meet(isKey ? mask.keyOrigins : batch,
+                 origins.of(output, own.getName()), isKey))
           names[column.getName().str()] = own.getName().str();
-      }
+      // A column that the output lacks is another query's, or another batch's.
       if (!isKey && !names.count(column.getName().str()))
-        return {}; // an output without the batch column is not the mask's
+        return {};
     }
     Location loc = output.getLoc();
-    Value where = mask.argument;
-    Type element = maskType.getElementType();
-    if (!element.isInteger(1))
-      where = createJoin(
-          rewriter, loc, rewriter.getI1Type(), where,
-          [&](OpBuilder &b, ValueRange x) -> Value {
-            Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(element));
-            return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, x[0],
-                                         zero);
-          });
-    if (!names.count(mask.keyColumn)) {
-      where = AggregateOp::create(rewriter, loc, Monoid::Any, ValueRange{where},
-                                  {StringRef(mask.keyColumn)});
+    Value where = mask.where;
+    if (!names.count(mask.key)) {
       if (names.empty())
         return {}; // no row at all: the output is the whole batch's
+      where = AggregateOp::create(rewriter, loc, Monoid::Any, ValueRange{where},
+                                  {StringRef(mask.key)});
     }
     where = renamed(rewriter, loc, where, names);
     auto zero = cast<TypedAttr>(rewriter.getZeroAttr(type.getElementType()));
     return SelectOp::create(rewriter, loc, type, output, where, zero);
   }
 
-  /// A batch column of the mask and of an output: from arguments whose columns
-  /// of that name and extent are one symbol of the model.
-  static bool sameBatch(KeyMask &mask, Column column, const Origins &traced) {
-    auto function =
-        cast<func::FuncOp>(mask.argument.getOwner()->getParentOp());
-    return llvm::any_of(traced, [&](const Origin &origin) {
-      RelType type = typeOf(function.getArgument(origin.first));
-      return origin.second == column.getName() &&
-             type.extentOf(origin.second) == column.getExtent();
+  /// True if two columns come from one column of an argument. Arguments share
+  /// the batch: there the same name and extent will do.
+  static bool meet(const Origins &a, const Origins &b, bool sameArgument) {
+    return llvm::any_of(a, [&](const Origin &x) {
+      return llvm::any_of(b, [&](const Origin &y) {
+        return x.second == y.second && (!sameArgument || x.first == y.first);
+      });
     });
   }
 };

@@ -202,6 +202,80 @@ struct SubtractConstant : FloatLaw<arith::SubFOp> {
   }
 };
 
+/// -(x * c) = x * (-c).
+struct NegateProduct : FloatLaw<arith::NegFOp> {
+  using FloatLaw::FloatLaw;
+  Value rewrite(arith::NegFOp op, PatternRewriter &b) const override {
+    auto product = op.getOperand().getDefiningOp<arith::MulFOp>();
+    auto c = product && product->hasOneUse() ? constantFloat(product.getRhs())
+                                             : std::nullopt;
+    if (!c)
+      return {};
+    return arith::MulFOp::create(
+        b, op.getLoc(), product.getLhs(),
+        makeFloat(b, op.getLoc(), op.getType(), -*c));
+  }
+};
+
+/// x / y, where y has fewer columns and is computed by a join of its own, is
+/// x * y with the reciprocal taken where y is computed.
+struct InvertDivisor : OpRewritePattern<JoinOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(JoinOp join,
+                                PatternRewriter &rewriter) const override {
+    Block &block = join.getBody().front();
+    for (auto [input, argument] :
+         llvm::zip(join.getInputs(), block.getArguments())) {
+      auto inner = input.getDefiningOp<JoinOp>();
+      if (!inner || !input.hasOneUse() || !argument.hasOneUse() ||
+          sameColumns(inner.getType(), join.getType()))
+        continue;
+      auto quotient = dyn_cast<arith::DivFOp>(*argument.user_begin());
+      if (!quotient || quotient.getRhs() != argument ||
+          quotient.getLhs() == argument || !mayReassociate(quotient))
+        continue;
+      Location loc = quotient.getLoc();
+      Value y = yieldOf(inner);
+      rewriter.setInsertionPoint(inner.getBody().front().getTerminator());
+      Value one = makeFloat(rewriter, loc, y.getType(), 1);
+      Value inverse = arith::DivFOp::create(rewriter, loc, one, y);
+      rewriter.modifyOpInPlace(inner, [&] {
+        inner.getBody().front().getTerminator()->setOperand(0, inverse);
+      });
+      rewriter.setInsertionPoint(quotient);
+      rewriter.replaceOpWithNewOp<arith::MulFOp>(quotient, quotient.getLhs(),
+                                                 argument);
+      return success();
+    }
+    return rewriter.notifyMatchFailure(join,
+                                       "no divisor with a join of its own");
+  }
+};
+
+/// a * b != 0 is a != 0 and b != 0: masks of rows and of columns.
+struct SplitProductTest : OpRewritePattern<arith::CmpIOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(arith::CmpIOp op,
+                                PatternRewriter &rewriter) const override {
+    using P = arith::CmpIPredicate;
+    auto product = op.getLhs().getDefiningOp<arith::MulIOp>();
+    bool tests = op.getPredicate() == P::ne || op.getPredicate() == P::eq;
+    if (!product || !tests || !matchPattern(op.getRhs(), m_Zero()) ||
+        !isa<JoinOp>(op->getParentOp()))
+      return rewriter.notifyMatchFailure(op, "not a test of a product");
+    Location loc = op.getLoc();
+    Value a = arith::CmpIOp::create(rewriter, loc, op.getPredicate(),
+                                    product.getLhs(), op.getRhs());
+    Value b = arith::CmpIOp::create(rewriter, loc, op.getPredicate(),
+                                    product.getRhs(), op.getRhs());
+    if (op.getPredicate() == P::ne)
+      rewriter.replaceOpWithNewOp<arith::AndIOp>(op, a, b);
+    else
+      rewriter.replaceOpWithNewOp<arith::OrIOp>(op, a, b);
+    return success();
+  }
+};
+
 //===----------------------------------------------------------------------===//
 // Functions of one binary value
 //===----------------------------------------------------------------------===//
@@ -316,6 +390,7 @@ struct SimplifyScalars
 
 void optimize::populateSimplifyScalars(RewritePatternSet &patterns) {
   patterns.add<ExpandPow, DivideByConstant, CollectFactors, CollectTerms,
-               SubtractConstant, ChooseConstants, SelectFactor>(
+               SubtractConstant, NegateProduct, InvertDivisor, SplitProductTest,
+               ChooseConstants, SelectFactor>(
       patterns.getContext());
 }

@@ -25,6 +25,8 @@ struct Softmax {
   std::map<std::string, std::string> names;
 };
 
+using Columns = std::set<std::string>;
+
 /// The operand of `join` that a scalar is.
 Value operandOf(JoinOp join, Value scalar) {
   auto argument = dyn_cast_or_null<BlockArgument>(scalar);
@@ -54,7 +56,7 @@ Value peelNaNGuard(Value value) {
 
 
 /// exp(s - max_c s) of a value e: gives s, with its columns named as in e.
-std::optional<Softmax> matchExponential(Value e, StringRef column) {
+std::optional<Softmax> matchExponential(Value e, const Columns &columns) {
   auto join = e.getDefiningOp<JoinOp>();
   auto exp = join ? yieldOf(join).getDefiningOp<math::ExpOp>() : math::ExpOp();
   if (!exp)
@@ -64,28 +66,28 @@ std::optional<Softmax> matchExponential(Value e, StringRef column) {
     return std::nullopt;
   Value scores = operandOf(join, difference.getLhs());
   Value greatest = operandOf(join, difference.getRhs());
-  if (!scores || !greatest || !typeOf(scores).has(column))
+  if (!scores || !greatest)
     return std::nullopt;
   Renaming s = peelRenames(scores), m = peelRenames(greatest);
   auto aggregate = m.base.getDefiningOp<AggregateOp>();
   if (!aggregate || aggregate.getMonoid() != Monoid::Max ||
-      aggregate.getOver().size() != 1)
+      aggregate.getOver().size() != columns.size())
     return std::nullopt;
   Renaming inner = peelRenames(aggregate.getInputs()[0]);
   if (inner.base != s.base)
     return std::nullopt;
-  // The maximum's columns are those of the scores, and its column is c.
+  // The maximum's columns are those of the scores, and it folds just c.
   for (const auto &[from, name] : inner.names) {
     bool folded = aggregate.folds(name);
     std::string outer = s.names.at(from);
-    if (folded ? outer != column : m.names.at(name) != outer)
+    if (folded ? !columns.count(outer) : m.names.at(name) != outer)
       return std::nullopt;
   }
   return Softmax{scores, {}};
 }
 
 /// e / Σ_c e, in one join and with any order of the division and guards.
-std::optional<Softmax> matchSoftmax(JoinOp join, StringRef column) {
+std::optional<Softmax> matchSoftmax(JoinOp join, const Columns &columns) {
   Value yielded = peelNaNGuard(yieldOf(join));
   Value e, z;
   if (auto quotient = yielded.getDefiningOp<arith::DivFOp>()) {
@@ -108,20 +110,23 @@ std::optional<Softmax> matchSoftmax(JoinOp join, StringRef column) {
     return std::nullopt;
   Renaming er = peelRenames(e), zr = peelRenames(z);
   auto total = zr.base.getDefiningOp<AggregateOp>();
-  if (!total || total.getMonoid() != Monoid::Sum || total.getOver().size() != 1)
+  if (!total || total.getMonoid() != Monoid::Sum ||
+      total.getOver().size() != columns.size())
     return std::nullopt;
   Renaming inner = peelRenames(total.getInputs()[0]);
   if (inner.base != er.base)
     return std::nullopt;
-  std::string folded;
+  Columns folded;
   for (const auto &[from, name] : inner.names) {
-    if (total.folds(name))
-      folded = from;
-    else if (zr.names.at(name) != er.names.at(from))
+    if (!total.folds(name)) {
+      if (zr.names.at(name) != er.names.at(from))
+        return std::nullopt;
+      continue;
+    }
+    folded.insert(from);
+    if (!columns.count(er.names.at(from)))
       return std::nullopt;
   }
-  if (folded.empty() || er.names.at(folded) != column)
-    return std::nullopt;
   auto softmax = matchExponential(er.base, folded);
   if (!softmax)
     return std::nullopt;
@@ -135,9 +140,8 @@ struct StreamWeightedSum : OpRewritePattern<AggregateOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(AggregateOp op,
                                 PatternRewriter &rewriter) const override {
-    if (op.getMonoid() != Monoid::Sum || op.getOver().size() != 1)
-      return rewriter.notifyMatchFailure(op, "not a sum over one column");
-    StringRef column = *op.getOver().getAsValueRange<StringAttr>().begin();
+    if (op.getMonoid() != Monoid::Sum)
+      return rewriter.notifyMatchFailure(op, "not a sum");
     auto product = op.getInputs()[0].getDefiningOp<JoinOp>();
     if (!product || product.getInputs().size() != 2)
       return rewriter.notifyMatchFailure(op, "not a sum of products");
@@ -153,11 +157,11 @@ struct StreamWeightedSum : OpRewritePattern<AggregateOp> {
       auto join = weights.base.getDefiningOp<JoinOp>();
       if (!join || !weights.base.hasOneUse() || !p.hasOneUse())
         continue;
-      std::string inner;
+      Columns inner;
       for (const auto &[from, name] : weights.names)
-        if (name == column)
-          inner = from;
-      if (inner.empty())
+        if (op.folds(name))
+          inner.insert(from);
+      if (inner.size() != op.getOver().size())
         continue;
       auto softmax = matchSoftmax(join, inner);
       if (!softmax)

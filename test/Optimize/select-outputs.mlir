@@ -14,7 +14,7 @@
 // CHECK: %[[Y:.+]] = rel.aggregate softmax_sum
 // CHECK: %[[P:.+]] = rel.rekey %[[Y]] [s = "0"]
 // CHECK: %[[O:.+]] = rel.select %[[Y]] where %[[M]] else 0.000000e+00
-// CHECK: %[[A:.+]] = rel.aggregate any %[[M]] over [s]
+// CHECK: %[[A:.+]] = rel.aggregate any %{{.+}} over [t]
 // CHECK: %[[Q:.+]] = rel.select %[[P]] where %[[A]] else 0.000000e+00
 // CHECK: return %[[O]], %[[Q]]
 func.func @main(%x: !x, %m: !m) -> (!x, !r) {
