@@ -109,6 +109,8 @@ static LogicalResult importPRelu(Importer &im) {
   const Tensor *x = required(im, 0), *slope = required(im, 1);
   if (!x || !slope)
     return failure();
+  if (slope->rank() > x->rank())
+    return im.refuse("a slope of rank " + Twine(slope->rank()));
   return setResult(
       im, mapBinary(im, *x, *slope, x->onnxType, [](Element a, Element b) {
         return less(a, a.constant(0)).select(b * a, a);

@@ -17,8 +17,9 @@ namespace joinery::onnx_import {
 
 FailureOr<Tensor> splitHeads(Importer &im, const Tensor &x,
                              const SymExpr &heads) {
+  auto count = heads.asConst();
   auto width = x.dims[2].extent.exactDiv(heads);
-  if (!width)
+  if (!width || (count && *count <= 0))
     return im.refuse(heads.str() + " heads do not divide " +
                      x.dims[2].extent.str());
   auto split = splitDim(im, x, 2, {heads, *width}, {"n", "d"});

@@ -46,6 +46,11 @@ static FailureOr<Tensor> paddingMask(Importer &im, const Tensor &mask,
 
 static FailureOr<Tensor> addBias(Importer &im, const Tensor &x,
                                  const Tensor &bias, const SymExpr &start) {
+  if (failed(requireRank(im, bias, 1, "the bias")) ||
+      failed(im.requireAtMost(start + x.dims[x.rank() - 1].extent,
+                              bias.dims[0].extent,
+                              "the bias covers queries, keys and values")))
+    return failure();
   Tensor part = sliceDim(im, bias, 0, start, x.dims[x.rank() - 1].extent);
   return mapBinary(im, x, part, x.onnxType,
                    [](Element a, Element b) { return a + b; });
@@ -98,8 +103,9 @@ static LogicalResult importAttention(Importer &im) {
   std::vector<int64_t> sizes = node.getInts("qkv_hidden_sizes");
   if (sizes.empty() && total)
     sizes.assign(3, *total / 3);
-  if (sizes.size() != 3 || !total || sizes[0] + sizes[1] + sizes[2] != *total ||
-      sizes[0] != sizes[1])
+  if (sizes.size() != 3 || !total ||
+      llvm::any_of(sizes, [](int64_t size) { return size <= 0; }) ||
+      sizes[0] + sizes[1] + sizes[2] != *total || sizes[0] != sizes[1])
     return im.refuse("qkv_hidden_sizes do not fit weights of width " +
                      weight->dims[1].extent.str());
   Tensor *parts[3];
@@ -128,7 +134,11 @@ static LogicalResult importAttention(Importer &im) {
 //===----------------------------------------------------------------------===//
 
 /// Position `part` of dimension 3 of a packed [B, T, N, P, D], as [B, N, T, D].
-static FailureOr<Tensor> unpack(Importer &im, const Tensor &x, int64_t part) {
+static FailureOr<Tensor> unpack(Importer &im, const Tensor &x, int64_t part,
+                                int64_t parts) {
+  if (failed(im.requireEqual(x.dims[3].extent, parts,
+                             "the packed operands are complete")))
+    return failure();
   Tensor slice = sliceDim(im, x, 3, part, 1);
   slice.dims.erase(slice.dims.begin() + 3);
   return permuteDims(im, slice, {0, 2, 1, 3});
@@ -154,15 +164,15 @@ static LogicalResult importMultiHeadAttention(Importer &im) {
   if (query->rank() == 5) {
     if (key || value || bias)
       return im.refuse("a packed query with keys, values or a bias");
-    q = unpack(im, *query, 0);
-    k = unpack(im, *query, 1);
-    v = unpack(im, *query, 2);
+    q = unpack(im, *query, 0, 3);
+    k = unpack(im, *query, 1, 3);
+    v = unpack(im, *query, 2, 3);
   } else if (query->rank() == 3 && key && key->rank() == 5) {
     if (value || bias)
       return im.refuse("packed keys with values or a bias");
     q = splitHeads(im, *query, heads);
-    k = unpack(im, *key, 0);
-    v = unpack(im, *key, 1);
+    k = unpack(im, *key, 0, 2);
+    v = unpack(im, *key, 1, 2);
   } else if (query->rank() == 3 && key && value &&
              key->rank() == value->rank() &&
              (key->rank() == 3 || key->rank() == 4)) {

@@ -61,6 +61,20 @@ LogicalResult refuseOutputs(Importer &im,
   return success();
 }
 
+LogicalResult requireRank(Importer &im, const Tensor &tensor, int64_t rank,
+                          StringRef what) {
+  if (tensor.rank() == rank)
+    return success();
+  return im.refuse(what + " has rank " + Twine(tensor.rank()) + ", not " +
+                   Twine(rank));
+}
+
+LogicalResult requireAxes(Importer &im, const Tensor &tensor) {
+  if (tensor.rank() > 0)
+    return success();
+  return im.refuse("an operand of rank 0");
+}
+
 LogicalResult refuseOldBroadcast(Importer &im) {
   if (im.node().opset() < 7 && im.node().hasAttr("axis"))
     return im.refuse("broadcasting by axis is not supported");
@@ -292,6 +306,8 @@ FailureOr<Tensor> concatDims(Importer &im, ArrayRef<const Tensor *> parts,
 
 FailureOr<Tensor> lookupRows(Importer &im, const Tensor &table,
                              const Tensor &index) {
+  if (failed(requireAxes(im, table)))
+    return failure();
   if (!isInteger(index.onnxType))
     return im.refuse("indices of type " + dataTypeName(index.onnxType) +
                      " are not supported");

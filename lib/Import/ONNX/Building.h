@@ -49,6 +49,11 @@ refuseInputs(Importer &im,
 mlir::LogicalResult
 refuseOutputs(Importer &im,
               llvm::ArrayRef<std::pair<unsigned, llvm::StringRef>> indices);
+/// Refuses a tensor of another rank.
+mlir::LogicalResult requireRank(Importer &im, const Tensor &tensor,
+                                int64_t rank, llvm::StringRef what);
+/// Refuses a scalar, which has no axis.
+mlir::LogicalResult requireAxes(Importer &im, const Tensor &tensor);
 /// Before opset 7 an attribute could align the second operand elsewhere than at
 /// the end.
 mlir::LogicalResult refuseOldBroadcast(Importer &im);
@@ -171,7 +176,7 @@ mlir::Value rekey(Importer &im, mlir::Value input,
                   mlir::TypedAttr otherwise = {});
 /// Sliding windows over one spatial dimension.
 struct Window {
-  SymExpr output, pad;
+  SymExpr output, pad, padEnd;
   int64_t kernel, stride, dilation;
   bool inside; // never over the border
 };

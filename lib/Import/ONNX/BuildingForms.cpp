@@ -254,6 +254,9 @@ FailureOr<Tensor> scaleAndShift(Importer &im, const Tensor &y,
   for (auto [parameter, copy] : {std::pair(gamma, &g), std::pair(beta, &b)}) {
     if (!parameter)
       continue;
+    if (parameter->rank() > y.rank())
+      return im.refuse("a scale or bias of rank " + Twine(parameter->rank()) +
+                       " for an operand of rank " + Twine(y.rank()));
     auto cast = castTensor(im, *parameter, y.onnxType);
     if (failed(cast))
       return failure();

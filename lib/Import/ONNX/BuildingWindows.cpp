@@ -52,7 +52,7 @@ FailureOr<SmallVector<Window>> windowsOf(Importer &im, const Tensor &x,
   for (size_t i = 0; i < count; ++i) {
     if (kernel[i] <= 0 || kernel[i] > INT32_MAX)
       return im.refuse("a kernel of extent " + Twine(kernel[i]));
-    Window window{0, 0, kernel[i], (*strides)[i], (*dilations)[i], true};
+    Window window{0, 0, 0, kernel[i], (*strides)[i], (*dilations)[i], true};
     const SymExpr &extent = x.dims[i + 2].extent;
     int64_t reach = (kernel[i] - 1) * window.dilation + 1;
     if (explicitly || mode == "VALID") {
@@ -63,6 +63,7 @@ FailureOr<SmallVector<Window>> windowsOf(Importer &im, const Tensor &x,
                                   "the windows fit the operand")))
         return failure();
       window.pad = begin;
+      window.padEnd = end;
       window.inside = begin == 0 && end == 0;
       window.output = SymExpr::floorDiv(room, window.stride) + SymExpr(1);
       if (ceil && window.stride > 1) {
@@ -86,6 +87,7 @@ FailureOr<SmallVector<Window>> windowsOf(Importer &im, const Tensor &x,
         total = SymExpr::max(total, 0);
       SymExpr half = SymExpr::floorDiv(total, 2);
       window.pad = mode == "SAME_UPPER" ? half : total - half;
+      window.padEnd = total - window.pad;
       window.inside = total.isConst(0);
     }
     window.output = im.simplify(window.output);

@@ -73,7 +73,10 @@ static LogicalResult importGemm(Importer &im) {
   for (unsigned i = 0; i < 2; ++i)
     if (const Tensor *x = im.input(i); x && x->rank() != 2)
       return im.refuse("an operand has rank " + Twine(x->rank()));
-  return setResult(im, gemm(im, im.input(2)));
+  const Tensor *c = im.input(2);
+  if (c && c->rank() > 2)
+    return im.refuse("C has rank " + Twine(c->rank()));
+  return setResult(im, gemm(im, c));
 }
 
 static LogicalResult importFusedMatMul(Importer &im) {

@@ -115,8 +115,17 @@ static LogicalResult importEmbedLayerNormalization(Importer &im) {
                *positionIds = im.input(8);
   if (!ids || !words || !positions || !gamma || !beta)
     return failure();
-  if (ids->rank() != 2 || words->rank() != 2 || positions->rank() != 2)
-    return im.refuse("input_ids of rank " + Twine(ids->rank()));
+  const std::pair<const Tensor *, StringRef> operands[] = {
+      {ids, "input_ids"},
+      {words, "word_embedding"},
+      {segments, "segment_ids"},
+      {positions, "position_embedding"},
+      {mask, "mask"},
+      {segmentTable, "segment_embedding"},
+      {positionIds, "position_ids"}};
+  for (auto [tensor, name] : operands)
+    if (tensor && failed(requireRank(im, *tensor, 2, name)))
+      return failure();
   const SymExpr length = ids->dims[1].extent;
   auto sum = lookupRows(im, *words, *ids);
   if (failed(sum))

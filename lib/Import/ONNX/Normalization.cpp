@@ -68,6 +68,8 @@ static LogicalResult layerNormalization(Importer &im, bool centre,
   const Tensor *x = requiredFloat(im, 0), *gamma = requiredFloat(im, 1);
   if (!x || !gamma)
     return failure();
+  if (failed(requireAxes(im, *x)))
+    return failure();
   auto axes = trailingAxes(im, *x, -1);
   auto type = statisticsType(im, *x);
   if (failed(axes) || failed(type))
@@ -129,7 +131,7 @@ static LogicalResult importBatchNormalization(Importer &im) {
   SmallVector<Tensor, 4> vectors;
   for (unsigned i = 1; i < 5; ++i) {
     const Tensor *vector = requiredFloat(im, i);
-    if (!vector)
+    if (!vector || failed(requireRank(im, *vector, 1, "a parameter")))
       return failure();
     auto cast = castTensor(im, *vector, x->onnxType);
     if (failed(cast))
@@ -148,7 +150,9 @@ static LogicalResult importBatchNormalization(Importer &im) {
 static LogicalResult importInstanceNormalization(Importer &im) {
   const Tensor *x = requiredFloat(im, 0), *scale = requiredFloat(im, 1),
                *bias = requiredFloat(im, 2);
-  if (!x || !scale || !bias)
+  if (!x || !scale || !bias ||
+      failed(requireRank(im, *scale, 1, "the scale")) ||
+      failed(requireRank(im, *bias, 1, "the bias")))
     return failure();
   SmallVector<int64_t> axes;
   for (int64_t i = 2; i < x->rank(); ++i)
@@ -170,7 +174,9 @@ static LogicalResult importInstanceNormalization(Importer &im) {
 static LogicalResult importGroupNormalization(Importer &im) {
   const Tensor *x = requiredFloat(im, 0), *scale = requiredFloat(im, 1),
                *bias = requiredFloat(im, 2);
-  if (!x || !scale || !bias)
+  if (!x || !scale || !bias ||
+      failed(requireRank(im, *scale, 1, "the scale")) ||
+      failed(requireRank(im, *bias, 1, "the bias")))
     return failure();
   int64_t groups = im.node().getInt("num_groups", 0);
   if (x->rank() < 3)
@@ -225,6 +231,8 @@ static LogicalResult importMeanVarianceNormalization(Importer &im) {
     auto normal = im.axisOf(axis, x->rank());
     if (failed(normal))
       return failure();
+    if (llvm::is_contained(axes, *normal))
+      return im.refuse("an axis is named twice");
     axes.push_back(*normal);
   }
   auto average = mean(im, *x, axes, true);

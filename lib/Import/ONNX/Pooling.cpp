@@ -72,15 +72,20 @@ static LogicalResult importAveragePool(Importer &im) {
     inside &= window.inside;
   }
   bool all = im.node().getInt("count_include_pad", 0);
-  if (all && !inside && im.node().getInt("ceil_mode", 0))
-    return im.refuse("count_include_pad = 1 with ceil_mode = 1");
-  if (inside || all)
+  if (inside || (all && !im.node().getInt("ceil_mode", 0)))
     return setResult(im, divideByExtent(im, *sum, size));
-  // The number of elements under each window: the same windows over ones.
+  // The number of elements under each window: the same windows over ones. What
+  // a last window reads beyond the padding never counts.
   Tensor ones = im.scalar(1, x->onnxType);
-  for (const Dim &dim : x->dims)
-    ones.dims.push_back({dim.extent, {}});
-  ones.dims[0].extent = ones.dims[1].extent = 1;
+  ones.dims.append(2, Dim{1, {}});
+  for (auto [i, window] : llvm::enumerate(*windows)) {
+    SymExpr extent = x->dims[i + 2].extent;
+    if (all) {
+      extent = extent + window.pad + window.padEnd;
+      window.pad = 0;
+    }
+    ones.dims.push_back({extent, {}});
+  }
   auto count =
       fold(im, Monoid::Sum, applyWindows(im, ones, *windows, 0), kernel.size());
   if (failed(count))

@@ -50,6 +50,8 @@ static LogicalResult reduce(Importer &im, const Form &form) {
     return im.refuse("elements of type " + dataTypeName(input->onnxType) +
                      " are not supported");
   Monoid monoid = form.monoid;
+  if (input->onnxType == Bool && monoid != Monoid::Max && monoid != Monoid::Min)
+    return im.refuse("elements of type bool are not supported");
   if (input->onnxType == Bool)
     monoid = monoid == Monoid::Max ? Monoid::Any : Monoid::All;
   else if (isUnsigned(input->onnxType) &&
@@ -145,6 +147,8 @@ static LogicalResult argument(Importer &im, Monoid monoid) {
   const Tensor *x = required(im, 0);
   if (!x)
     return failure();
+  if (failed(requireAxes(im, *x)))
+    return failure();
   if (im.node().getInt("select_last_index", 0))
     return im.refuse("select_last_index = 1 is not supported");
   if (isUnsigned(x->onnxType) || !im.elementType(x->onnxType))
@@ -167,7 +171,7 @@ static LogicalResult importArgMin(Importer &im) {
 static LogicalResult importCumSum(Importer &im) {
   const Tensor *x = required(im, 0);
   auto given = im.constantInts(1, "axis");
-  if (!x || failed(given))
+  if (!x || failed(given) || failed(requireAxes(im, *x)))
     return failure();
   if (!im.elementType(x->onnxType) || given->size() != 1)
     return im.refuse("elements of type " + dataTypeName(x->onnxType) +
@@ -206,7 +210,7 @@ static LogicalResult importCumSum(Importer &im) {
 /// x over its norm; zero where the norm is zero.
 static LogicalResult importLpNormalization(Importer &im) {
   const Tensor *x = requiredFloat(im, 0);
-  if (!x)
+  if (!x || failed(requireAxes(im, *x)))
     return failure();
   int64_t p = im.node().getInt("p", 2);
   auto axis = im.axisOf(im.node().getInt("axis", -1), x->rank());

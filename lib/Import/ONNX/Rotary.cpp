@@ -76,6 +76,8 @@ static FailureOr<Tensor> rotate(Importer &im, const Tensor &x,
 static LogicalResult rotary(Importer &im, const Tensor &x,
                             const Rotation &rotation) {
   int64_t heads = im.node().getInt("num_heads", 0);
+  if (heads < 0 || rotation.width < 0)
+    return im.refuse("num_heads or rotary_embedding_dim is negative");
   FailureOr<Tensor> view = failure();
   if (x.rank() == 4) {
     view = permuteDims(im, x, {0, 2, 1, 3});

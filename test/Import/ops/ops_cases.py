@@ -325,6 +325,26 @@ def rotary():
         yield Case("RotaryEmbedding", [flat, i(3), cos, sin], attrs, MS, constants=(2, 3), symbols=NAMES)
 
 
+def malformed():
+    """What ONNX does not allow is refused, not crashed on."""
+    x, one = f(2, 5, 6), np.array(1, np.float32)
+    yield Case("ArgMax", [one], {"axis": 0}, refused="rank 0")
+    yield Case("CumSum", [one, np.array(0)], constants=(1,), refused="rank 0")
+    yield Case("LayerNormalization", [one, f(6)], refused="rank 0")
+    yield Case("Softmax", [x], {"axis": 3}, refused="axis 3")
+    yield Case("LayerNormalization", [x, f(2, 2, 5, 6)], refused="rank 4")
+    yield Case("BatchNormalization", [x, *[f(5, 1)] * 4], refused="rank 2")
+    yield Case("Einsum", [x], {"equation": "ij->i"}, refused="does not fit")
+    yield Case("Einsum", [x], {"equation": "ijk->ii"}, refused="twice")
+    yield Case("Einsum", [x], {"equation": "i1k->i"}, refused="holds")
+    yield Case("Conv", [f(2, 4, 9), f(6, 4, 3)], {"strides": [0]}, refused="strides")
+    yield Case("Conv", [f(2, 4, 9), f(6, 4, 3)], {"strides": [1, 1]}, refused="strides")
+    yield Case("Attention", [x, f(6, 18), f(9)], {"num_heads": 2}, MS, refused="bias")
+    yield Case("Attention", [x, f(6, 18), f(18)], {"num_heads": 4}, MS, refused="heads")
+    yield Case("MultiHeadAttention", [f(2, 5, 2, 2, 3)], {"num_heads": 2}, MS, refused="packed")
+    yield Case("RotaryEmbedding", [x, f(9, 3), f(9, 3), i(0)], {"num_heads": -1}, opset=23, refused="position_ids")
+
+
 def cases():
-    for group in (elementwise, logic, reductions, contractions, convolutions, normalizations, attention, rotary):
+    for group in (malformed, elementwise, logic, reductions, contractions, convolutions, normalizations, attention, rotary):
         yield from group()
