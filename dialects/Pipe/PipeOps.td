@@ -44,7 +44,9 @@ def Pipe_KernelOp : Pipe_Op<"kernel", [Symbol, IsolatedFromAbove, SingleBlock]> 
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$algorithm,
                        OptionalAttr<DictionaryAttr>:$design);
   let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = "$sym_name `by` $algorithm ($design^)? $body attr-dict";
+  let assemblyFormat = [{
+    $sym_name `by` $algorithm (`with` $design^)? $body attr-dict
+  }];
   let hasVerifier = 1;
 }
 
