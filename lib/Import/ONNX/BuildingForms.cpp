@@ -159,12 +159,11 @@ FailureOr<Tensor> divideByExtent(Importer &im, const Tensor &x,
                                  const SymExpr &extent) {
   if (extent.isConst(1))
     return x;
-  Type type = im.elementType(x.onnxType);
-  Value count = im.extentAsFloat(extent, type);
-  return withRelation(x,
-                      joinValues(im, {im.relation(x), count}, type,
-                                 [](Elements v) { return v[0] / v[1]; }),
-                      x.onnxType);
+  Tensor count;
+  count.onnxType = x.onnxType;
+  count.relation = im.extentAsFloat(extent, im.elementType(x.onnxType));
+  return mapBinary(im, x, count, x.onnxType,
+                   [](Element a, Element b) { return a / b; });
 }
 
 FailureOr<Tensor> mean(Importer &im, const Tensor &x, ArrayRef<int64_t> axes,
