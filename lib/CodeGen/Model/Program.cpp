@@ -7,6 +7,7 @@
 
 #include "dialects/Pipe/Pipe.h"
 #include "lib/CodeGen/Model/Model.h"
+#include "lib/CodeGen/Model/PackProgram.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "program_generated.h"
 
@@ -319,11 +320,7 @@ ProgramBuilder::run(const std::string &storeHash, const ModelOptions &options) {
   checks(program);
   for (const LoweredLevel &level : lowered.levels)
     program.plans.push_back(plan(level));
-  flatbuffers::FlatBufferBuilder builder;
-  builder.Finish(prog::Program::Pack(builder, &program),
-                 prog::ProgramIdentifier());
-  return std::string(reinterpret_cast<const char *>(builder.GetBufferPointer()),
-                     builder.GetSize());
+  return packProgram(program);
 }
 
 llvm::Expected<std::string>
