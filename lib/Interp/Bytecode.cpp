@@ -7,6 +7,7 @@
 
 #include "Bytecode.h"
 #include "dialects/Rel/Rel.h"
+#include "joinery/Interp/Interp.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -373,7 +374,8 @@ FailureOr<Bytecode> Bytecode::compile(Block &block, bool roundSteps) {
       *operands[i] = homes.lookup(operand);
     step.from = op.getOperand(0).getType();
     step.to = op.getResult(0).getType();
-    step.round = roundSteps && isa<FloatType>(step.to);
+    step.round =
+        isa<FloatType>(step.to) && (roundSteps || isDiscretized(&op));
     step.result = home(op.getResult(0));
     code.steps.push_back(step);
   }

@@ -138,16 +138,37 @@ bool isIndex(BlockArgument argument) {
   return false;
 }
 
-/// True if the condition depends on an input of the model.
-bool readsArguments(Value value) {
+/// The inputs of the model that a condition depends on.
+llvm::SmallDenseSet<BlockArgument> argumentsOf(Value value) {
+  llvm::SmallDenseSet<BlockArgument> arguments;
+  llvm::SmallDenseSet<Value> seen;
   SmallVector<Value> work{value};
   while (!work.empty()) {
     Value next = work.pop_back_val();
-    if (isa<BlockArgument>(next))
-      return true;
-    llvm::append_range(work, next.getDefiningOp()->getOperands());
+    if (!seen.insert(next).second)
+      continue;
+    if (auto argument = dyn_cast<BlockArgument>(next))
+      arguments.insert(argument);
+    else
+      llvm::append_range(work, next.getDefiningOp()->getOperands());
   }
-  return false;
+  return arguments;
+}
+
+/// The mask that a condition was made of: the argument that it tests, or the
+/// only one that it depends on, with as many columns (lengths that are sums of
+/// a mask). Ids that are compared with a pad id are no such mask.
+BlockArgument maskOf(Value where,
+                     const llvm::SmallDenseSet<BlockArgument> &arguments) {
+  BlockArgument mask = maskArgument(where);
+  if (!mask && arguments.size() == 1) {
+    mask = *arguments.begin();
+    RelType type = typeOf(mask);
+    if (!type.getElementType().isSignlessInteger() ||
+        type.getColumns().size() != typeOf(where).getColumns().size())
+      return {};
+  }
+  return mask && !isIndex(mask) ? mask : BlockArgument();
 }
 
 /// A condition that selects the keys of a softmax_sum. It speaks of a row of
@@ -214,10 +235,10 @@ private:
               mask.keyOrigins.insert(more.begin(), more.end());
             }
         }
-        if (folded != 1 || !readsArguments(where))
+        auto arguments = argumentsOf(where);
+        if (folded != 1 || arguments.empty())
           continue;
-        if (BlockArgument argument = maskArgument(where);
-            argument && !isIndex(argument))
+        if (BlockArgument argument = maskOf(where, arguments))
           markArgument(rewriter, argument, "rel.binary");
         masks.push_back(mask);
       }

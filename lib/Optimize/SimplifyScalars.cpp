@@ -12,7 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Laws.h"
-#include "llvm/ADT/SetVector.h"
+#include "joinery/Interp/Interp.h"
 #include <cmath>
 
 using namespace mlir;
@@ -37,22 +37,8 @@ static Value makeFloat(OpBuilder &builder, Location loc, Type type, double x) {
                                    builder.getFloatAttr(type, x));
 }
 
-/// True if no comparison, rounding or cast to an integer reads the value
-/// within its region.
 static bool mayReassociate(Operation *op) {
-  if (!isa<JoinOp>(op->getParentOp()))
-    return false;
-  llvm::SmallSetVector<Operation *, 16> work;
-  work.insert(op);
-  for (unsigned i = 0; i < work.size(); ++i) {
-    if (isa<arith::CmpFOp, arith::FPToSIOp, arith::FPToUIOp, math::FloorOp,
-            math::CeilOp, math::RoundOp, math::RoundEvenOp, math::TruncOp,
-            arith::RemFOp>(work[i]))
-      return false;
-    for (Operation *user : work[i]->getUsers())
-      work.insert(user);
-  }
-  return true;
+  return isa<JoinOp>(op->getParentOp()) && !isDiscretized(op);
 }
 
 namespace {

@@ -72,7 +72,8 @@ func.func @powers(%x: !x) -> !x {
 
 !x = !rel.rel<[h: 8] x f32>
 
-// Tests that nothing is reassociated that a cast to an integer reads.
+// Tests that nothing is reassociated that a cast to an integer reads, in this
+// region or in another.
 // CHECK-LABEL: func.func @keeps_before_cast
 // CHECK: arith.divf
 // CHECK: arith.fptosi
@@ -85,6 +86,24 @@ func.func @keeps_before_cast(%x: !x) -> !rel.rel<[h: 8] x i64> {
     rel.yield %1 : i64
   }
   return %a : !rel.rel<[h: 8] x i64>
+}
+
+// CHECK-LABEL: func.func @keeps_before_other_cast
+// CHECK: arith.divf
+// CHECK: arith.fptosi
+func.func @keeps_before_other_cast(%x: !x, %y: !x) -> (!x, !rel.rel<[h: 8] x i64>) {
+  %q = rel.join %x : (!x) -> !x {
+  ^bb0(%u: f32):
+    %c = arith.constant 3.0 : f32
+    %0 = arith.divf %u, %c : f32
+    rel.yield %0 : f32
+  }
+  %a = rel.join %q : (!x) -> !rel.rel<[h: 8] x i64> {
+  ^bb0(%u: f32):
+    %1 = arith.fptosi %u : f32 to i64
+    rel.yield %1 : i64
+  }
+  return %q, %a : !x, !rel.rel<[h: 8] x i64>
 }
 
 // -----

@@ -42,7 +42,8 @@ struct InterpOptions {
   /// Refuses relations with more elements than this.
   int64_t limit = int64_t(1) << 31;
   /// Rounds to the element type after every scalar operation, as a run does;
-  /// without it floats are computed in double and rounded once at the end.
+  /// without it floats are computed in double and rounded once at the end
+  /// (those that are discretized are always rounded).
   bool roundEachStep = false;
 };
 
@@ -55,6 +56,11 @@ interpret(mlir::func::FuncOp function, llvm::ArrayRef<Relation> arguments,
 /// Evaluates one value that depends on tables only.
 mlir::FailureOr<Relation> interpretConstant(mlir::Value value,
                                             const InterpOptions &options);
+
+/// True if a comparison, a rounding or a cast to an integer reads the scalar
+/// `op` computes, in its region or behind further joins. There the last bit
+/// decides: such scalars are rounded step by step and never reassociated.
+bool isDiscretized(mlir::Operation *op);
 
 /// True if `value` depends on tables only, not on arguments or symbols.
 bool dependsOnTablesOnly(mlir::Value value);
