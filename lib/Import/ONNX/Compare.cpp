@@ -83,28 +83,6 @@ static LogicalResult importNot(Importer &im) {
                    }));
 }
 
-static LogicalResult importBitShift(Importer &im) {
-  const Tensor *x = required(im, 0), *y = required(im, 1);
-  if (!x || !y)
-    return failure();
-  if (!isUnsigned(x->onnxType))
-    return im.refuse("elements of type " + dataTypeName(x->onnxType) +
-                     " are not supported");
-  bool left = im.node().getString("direction", "") == "LEFT";
-  unsigned width = 0;
-  if (Type type = im.elementType(x->onnxType))
-    width = type.getIntOrFloatBitWidth();
-  return setResult(
-      im, mapBinary(im, *x, *y, x->onnxType, [&](Element a, Element b) {
-        Element shifted = left ? a.op<arith::ShLIOp>(a.value, b.value)
-                               : a.op<arith::ShRUIOp>(a.value, b.value);
-        // A shift by the width or more gives 0 in ONNX and poison in arith.
-        Element inside = a.op<arith::CmpIOp>(I::ult, b.value,
-                                             b.integer(b.type(), width).value);
-        return inside.select(shifted, a.integer(a.type(), 0));
-      }));
-}
-
 static LogicalResult importIsNaN(Importer &im) {
   const Tensor *x = requiredFloat(im, 0);
   if (!x)
@@ -161,17 +139,17 @@ static LogicalResult importCastLike(Importer &im) {
   return setResult(im, castTensor(im, *x, like->onnxType));
 }
 
-static constexpr const char *numbers = "no 16, 32 and 64-bit unsigned numbers";
+static constexpr const char *numbers = "no unsigned numbers";
 
 static const OpEntry table[] = {
     {"", "And", 1, 0, logic<arith::AndIOp, false>, ""},
-    {"", "BitShift", 11, 0, importBitShift, "uint8 only"},
     {"", "BitwiseAnd", 18, 0, logic<arith::AndIOp, true>, numbers},
     {"", "BitwiseNot", 18, 0, importNot, numbers},
     {"", "BitwiseOr", 18, 0, logic<arith::OrIOp, true>, numbers},
     {"", "BitwiseXor", 18, 0, logic<arith::XOrIOp, true>, numbers},
     {"", "Cast", 6, 0, importCast,
-     "no strings, 8-bit floats, 4-bit numbers; NaN to an integer gives the "
+     "no strings, 8-bit floats, 4-bit and unsigned numbers; NaN to an integer "
+     "gives the "
      "least value, overflow saturates"},
     {"", "CastLike", 15, 0, importCastLike, "as Cast"},
     {"", "Equal", 1, 0, importEqual, "no strings"},

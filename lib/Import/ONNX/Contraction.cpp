@@ -108,7 +108,7 @@ static LogicalResult importFusedGemm(Importer &im) {
 
 static const OpEntry matmulTable[] = {
     {"", "Gemm", 1, 0, importGemm, ""},
-    {"", "MatMul", 1, 0, importMatMul, "no unsigned numbers over 8 bits"},
+    {"", "MatMul", 1, 0, importMatMul, "no unsigned numbers"},
     {"com.microsoft", "FusedGemm", 1, 0, importFusedGemm,
      "activations Relu, LeakyRelu, Sigmoid, Tanh"},
     {"com.microsoft", "FusedMatMul", 1, 0, importFusedMatMul,

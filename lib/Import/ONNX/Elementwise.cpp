@@ -279,7 +279,7 @@ static LogicalResult importClip(Importer &im) {
 // The table
 //===----------------------------------------------------------------------===//
 
-static constexpr const char *numbers = "no 16, 32 and 64-bit unsigned numbers";
+static constexpr const char *numbers = "no unsigned numbers";
 
 static const OpEntry arithmeticTable[] = {
     {"", "Abs", 1, 0, importAbs, numbers},
