@@ -368,8 +368,9 @@ bool SymExpr::provablyNonNegative(Bounds bounds) const {
           greatest = atom.lhs->isConst() ? *atom.lhs : *atom.rhs;
         } else if (atom.kind == Atom::FloorDiv &&
                    atom.rhs->provablyLess(SymExpr(1), bounds) == false) {
-          greatest = atom.lhs->isConst() ? std::nullopt
-                                         : std::optional<SymExpr>(*atom.lhs);
+          // Only where the dividend is not negative is it a bound.
+          if (!atom.lhs->isConst() && atom.lhs->provablyNonNegative(bounds))
+            greatest = *atom.lhs;
         }
         if (greatest && !replaced) {
           term = term * *greatest;

@@ -1,0 +1,96 @@
+//===- SymExprTest.cpp - Key arithmetic -----------------------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/Rel/SymExpr.h"
+#include "gtest/gtest.h"
+
+using joinery::SymExpr;
+
+namespace {
+
+SymExpr parse(const char *text) {
+  auto expr = SymExpr::parse(text);
+  EXPECT_TRUE(expr) << text;
+  return expr.value_or(SymExpr());
+}
+
+/// Keys #i < 12, #h < 4, #d < 16 and #s < ?S.
+std::optional<SymExpr> bounds(llvm::StringRef symbol) {
+  if (symbol == "#i")
+    return SymExpr(12);
+  if (symbol == "#h")
+    return SymExpr(4);
+  if (symbol == "#d")
+    return SymExpr(16);
+  if (symbol == "#s")
+    return SymExpr::extent("S");
+  return std::nullopt;
+}
+std::string simplified(const char *text) {
+  return parse(text).simplify(bounds).str();
+}
+
+TEST(SymExpr, TextIsCanonical) {
+  EXPECT_EQ(parse("2 * (?S + 1) - ?S").str(), "?S + 2");
+  EXPECT_EQ(parse("#d + 16 * #h"), parse("#h * 16 + #d"));
+  EXPECT_EQ(parse(parse("(#i + ?S) floordiv 3 * 2").str().c_str()),
+            parse("2 * ((?S + #i) floordiv 3)"));
+}
+
+TEST(SymExpr, RefusesMalformedText) {
+  for (const char *text : {"", "1 +", "(?S", "?", "3 mod 0", "min(1)", "a"})
+    EXPECT_FALSE(SymExpr::parse(text)) << text;
+}
+
+TEST(SymExpr, DigitsOfAMixedRadixNumber) {
+  EXPECT_EQ(simplified("(16 * #h + #d) floordiv 16"), "#h");
+  EXPECT_EQ(simplified("(16 * #h + #d) mod 16"), "#d");
+  EXPECT_EQ(simplified("(#h * ?S + #s) floordiv ?S"), "#h");
+  EXPECT_EQ(simplified("(#h * ?S + #s) mod ?S"), "#s");
+  // 20 is not a bound of #d's neighbours: nothing is known.
+  EXPECT_EQ(simplified("(8 * #h + #d) floordiv 8"), "#h + (#d floordiv 8)");
+}
+
+TEST(SymExpr, MergedDigitsAreTheNumber) {
+  EXPECT_EQ(simplified("4 * (#i floordiv 4) + #i mod 4"), "#i");
+  EXPECT_EQ(simplified("8 * (#i floordiv 4) + 2 * (#i mod 4) + 1"),
+            "2 * #i + 1");
+  EXPECT_EQ(simplified("5 * (#i floordiv 4) + #i mod 4"),
+            "5 * (#i floordiv 4) + (#i mod 4)");
+}
+
+TEST(SymExpr, ProvesBounds) {
+  EXPECT_TRUE(parse("16 * #h + #d").provablyLess(SymExpr(64), bounds));
+  EXPECT_FALSE(parse("16 * #h + #d").provablyLess(SymExpr(63), bounds));
+  EXPECT_TRUE(parse("#s + 1").provablyLess(parse("?S + 1"), bounds));
+  EXPECT_FALSE(parse("#s + 1").provablyLess(parse("?S"), bounds));
+  EXPECT_TRUE(parse("?S - #s - 1").provablyNonNegative(bounds));
+  EXPECT_FALSE(parse("?S - 1").provablyNonNegative(bounds));
+  EXPECT_FALSE(parse("#i - 5").provablyNonNegative(bounds));
+  // -6 floordiv 4 is -2, which is more than -6.
+  EXPECT_FALSE(parse("-1 * ((#i - 6) floordiv 4) + #i - 6")
+                   .provablyNonNegative(bounds));
+}
+
+TEST(SymExpr, DividesPolynomialsExactly) {
+  EXPECT_EQ(parse("?B * ?S * 12").exactDiv(parse("?S * 4")), parse("?B * 3"));
+  EXPECT_EQ(parse("?S * ?S - 1").exactDiv(parse("?S + 1")), parse("?S - 1"));
+  EXPECT_FALSE(parse("?S + 1").exactDiv(parse("?S")));
+}
+
+TEST(SymExpr, EvaluatesWithFloorSemantics) {
+  auto values = [](llvm::StringRef symbol) -> std::optional<int64_t> {
+    return symbol == "?S" ? std::optional<int64_t>(7) : std::nullopt;
+  };
+  EXPECT_EQ(parse("(2 - ?S) floordiv 2").evaluate(values), -3);
+  EXPECT_EQ(parse("(2 - ?S) mod 3").evaluate(values), 1);
+  EXPECT_EQ(parse("min(?S, 5) + max(?S, 5)").evaluate(values), 12);
+  EXPECT_FALSE(parse("?T").evaluate(values));
+  EXPECT_FALSE(parse("1 floordiv (?S - 7)").evaluate(values));
+}
+
+} // namespace
