@@ -101,7 +101,8 @@ llvm::Expected<std::string> joinery::buildHeader(const std::string &program,
      << ".\n   Generated; C99 and C++. Link " << n
      << ".o with the Joinery runtime. */\n"
      << "#ifndef " << guard << "\n#define " << guard << "\n\n"
-     << "#include <joinery/runtime/joinery.h>\n#include <stdio.h>\n\n"
+     << "#include <joinery/runtime/joinery.h>\n#include <stdio.h>\n"
+     << "#include <string.h>\n\n"
      << "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
      << "/** The compiled object; " << n << "_open opens it. */\n"
      << "extern const JnObject " << descriptorSymbol(n) << ";\n\n"
@@ -140,7 +141,8 @@ llvm::Expected<std::string> joinery::buildHeader(const std::string &program,
      << "static inline jn_status " << n << "_context_create(const " << n
      << "_model *model,\n    uint32_t threads, " << n
      << "_context **context, jn_error *error) {\n"
-     << "  jn_context_options options = {0};\n"
+     << "  jn_context_options options;\n"
+     << "  memset(&options, 0, sizeof(options));\n"
      << "  options.size = sizeof(options);\n"
      << "  options.flags = JN_CONTEXT_GROW;\n"
      << "  options.threads = threads;\n"
@@ -152,22 +154,34 @@ llvm::Expected<std::string> joinery::buildHeader(const std::string &program,
      << "    error->status = JN_INVALID_ARGUMENT;\n"
      << "    snprintf(error->message, sizeof(error->message), \"%s is null\", "
         "what);\n  }\n  return JN_INVALID_ARGUMENT;\n}\n\n";
+  size_t ni = inputs->size(), no = outputs->size();
+  os << "/** The workspace that a run on inputs of these shapes needs on "
+        "`threads` threads\n    (their data may be null). */\n"
+     << "static inline jn_status " << n << "_workspace_bytes(const " << n
+     << "_model *model,\n    const " << n
+     << "_inputs *inputs, uint32_t threads, uint64_t *bytes,\n    jn_error "
+        "*error) {\n  DLTensor in["
+     << std::max<size_t>(ni, 1) << "];\n";
+  auto gather = [&](const std::vector<std::string> &names, StringRef what,
+                    StringRef array) {
+    for (const std::string &name : names)
+      os << "  if (!" << what << "->" << name << ")\n    return " << n
+         << "_missing(\"" << what << "->" << name << "\", error);\n";
+    for (size_t i = 0; i < names.size(); ++i)
+      os << "  " << array << "[" << i << "] = *" << what << "->" << names[i]
+         << ";\n";
+  };
+  gather(*inputs, "inputs", "in");
+  os << "  return jn_workspace_bytes(model, in, " << ni
+     << ", threads, bytes, error);\n}\n\n";
   os << "/** Runs the model once: see jn_run. */\n"
      << "static inline jn_status " << n << "_run(" << n
      << "_context *context, const " << n << "_inputs *inputs,\n    const " << n
      << "_outputs *outputs, jn_error *error) {\n";
-  size_t ni = inputs->size(), no = outputs->size();
   os << "  DLTensor in[" << std::max<size_t>(ni, 1) << "], out["
      << std::max<size_t>(no, 1) << "];\n  jn_status status;\n";
-  for (const auto &[names, what] :
-       {std::pair(&*inputs, "inputs"), std::pair(&*outputs, "outputs")})
-    for (const std::string &name : *names)
-      os << "  if (!" << what << "->" << name << ")\n    return " << n
-         << "_missing(\"" << what << "->" << name << "\", error);\n";
-  for (size_t i = 0; i < ni; ++i)
-    os << "  in[" << i << "] = *inputs->" << (*inputs)[i] << ";\n";
-  for (size_t i = 0; i < no; ++i)
-    os << "  out[" << i << "] = *outputs->" << (*outputs)[i] << ";\n";
+  gather(*inputs, "inputs", "in");
+  gather(*outputs, "outputs", "out");
   os << "  status = jn_run(context, in, " << ni << ", out, " << no
      << ", error);\n";
   for (size_t i = 0; i < no; ++i)
