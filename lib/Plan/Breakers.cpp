@@ -22,7 +22,7 @@ static bool sameColumns(RelType a, RelType b) {
 }
 
 Breakers::Breakers(func::FuncOp function) : function(function) {
-  findConstants();
+  constants = constantValues(function);
   numberOps();
   findCores();
   // A core's operands are read many times: they are stored.
@@ -63,7 +63,8 @@ void Breakers::store(Value value) {
   stored.insert({value, Breaker{}});
 }
 
-void Breakers::findConstants() {
+llvm::DenseSet<Value> plan::constantValues(func::FuncOp function) {
+  llvm::DenseSet<Value> constants;
   for (Operation &op : function.getBody().front()) {
     if (op.getNumResults() != 1)
       continue;
@@ -76,6 +77,7 @@ void Breakers::findConstants() {
     if (constant && !op.hasAttr("border"))
       constants.insert(op.getResult(0));
   }
+  return constants;
 }
 
 std::optional<Contraction> Breakers::contractionOf(Operation *op) const {
@@ -258,9 +260,7 @@ Operation *Breakers::grow(Operation *core) {
     root = next;
   }
   // The stored value has the core's columns: statistics alone do not end it.
-  while (root != core && !sameColumns(typeOf(root->getResult(0)), tile))
-    return core;
-  return root;
+  return sameColumns(typeOf(root->getResult(0)), tile) ? root : core;
 }
 
 /// A rough count of scalar operations to compute one element.

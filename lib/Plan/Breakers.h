@@ -14,6 +14,9 @@
 
 namespace joinery::plan {
 
+/// The values that depend on tables only.
+llvm::DenseSet<mlir::Value> constantValues(mlir::func::FuncOp function);
+
 /// How the pipeline that ends at a stored value is executed.
 struct Breaker {
   enum Algorithm { Rows, Contract, Attend } algorithm = Rows;
@@ -33,7 +36,6 @@ public:
   std::optional<Contraction> contractionOf(mlir::Operation *op) const;
 
 private:
-  void findConstants();
   void findCores();
   void numberOps();
   mlir::Operation *grow(mlir::Operation *core);

@@ -308,10 +308,10 @@ void Planner::materializeConstants() {
   // What a running pipeline reads of a constant is a table, in the order that
   // its reader asks for; a single element is part of the code.
   Block &body = function.getBody().front();
-  Breakers breakers(function);
+  llvm::DenseSet<Value> constants = constantValues(function);
   SmallVector<Value> tables;
   for (Operation &op : body) {
-    if (op.getNumResults() != 1 || !breakers.isConstant(op.getResult(0)) ||
+    if (op.getNumResults() != 1 || !constants.contains(op.getResult(0)) ||
         isa<MaterializeOp>(op))
       continue;
     Value value = op.getResult(0);
@@ -321,7 +321,7 @@ void Planner::materializeConstants() {
     bool read = llvm::any_of(op.getUsers(), [&](Operation *user) {
       return !isa<MaterializeOp>(user) &&
              (user->getNumResults() != 1 ||
-              !breakers.isConstant(user->getResult(0)));
+              !constants.contains(user->getResult(0)));
     });
     // A range is cheaper to compute than to read.
     if (read && !isa<RangeOp>(op))
@@ -347,7 +347,7 @@ void Planner::materializeConstants() {
       Operation *owner = use.getOwner();
       return !isa<MaterializeOp>(owner) &&
              (owner->getNumResults() != 1 ||
-              !breakers.isConstant(owner->getResult(0)));
+              !constants.contains(owner->getResult(0)));
     });
   }
 }

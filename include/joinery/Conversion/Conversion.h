@@ -19,6 +19,9 @@
 
 namespace joinery {
 
+/// The ONNX node that a location names, or "".
+std::string nodeName(mlir::Location loc);
+
 /// Turns the planned function into kernels and their runs: every
 /// rel.materialize becomes a pipe.run, but those of tables. Kernels that are
 /// equal up to the names of columns are one.

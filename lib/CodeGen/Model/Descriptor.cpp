@@ -96,7 +96,6 @@ void joinery::addDescriptor(const LoweredModule &lowered,
                                 return entries;
                               }));
   }
-  SmallVector<LLVM::GlobalOp> levels;
   auto levelsType =
       LLVM::LLVMArrayType::get(levelType, lowered.levels.size());
   auto levelsGlobal =

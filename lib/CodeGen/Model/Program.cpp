@@ -195,16 +195,6 @@ void ProgramBuilder::checks(prog::ProgramT &program) {
   }
 }
 
-static std::string nameOf(Location loc) {
-  if (auto name = dyn_cast<NameLoc>(loc))
-    return name.getName().str();
-  if (auto fused = dyn_cast<FusedLoc>(loc))
-    for (Location inner : fused.getLocations())
-      if (std::string name = nameOf(inner); !name.empty())
-        return name;
-  return "";
-}
-
 std::unique_ptr<prog::PlanT> ProgramBuilder::plan(const LoweredLevel &level) {
   auto plan = std::make_unique<prog::PlanT>();
   plan->level = level.isa->name;
@@ -267,7 +257,7 @@ std::unique_ptr<prog::PlanT> ProgramBuilder::plan(const LoweredLevel &level) {
       plan->buffers[operand]->last_step = number;
     }
     step->operands.push_back(buffers.lookup(run.getResult()));
-    std::string name = nameOf(run.getLoc());
+    std::string name = nodeName(run.getLoc());
     if (name.empty())
       name = run.getKernel().str();
     if (int repeat = names[name]++)

@@ -28,12 +28,12 @@ static void collectSymbols(RelType type, std::set<std::string> &symbols) {
   }
 }
 
-static std::string nameOf(Location loc) {
+std::string joinery::nodeName(Location loc) {
   if (auto name = dyn_cast<NameLoc>(loc))
     return name.getName().str();
   if (auto fused = dyn_cast<FusedLoc>(loc))
     for (Location inner : fused.getLocations())
-      if (std::string name = nameOf(inner); !name.empty())
+      if (std::string name = nodeName(inner); !name.empty())
         return name;
   return "";
 }
@@ -71,7 +71,7 @@ joinery::lowerKernels(ModuleOp module, ArrayRef<const Isa *> isas,
     if (fresh) {
       SymExpr limit = op.getSource().getType().extentOf(
           cast<StringAttr>(op.getKeys()[0]).getValue());
-      std::string node = nameOf(op.getLoc());
+      std::string node = nodeName(op.getLoc());
       // Ids that reach the lookup unchanged, or as a view, name their input.
       int64_t operand = -1;
       Value base = plan::viewOf(op.getIndices()[0]).base;

@@ -55,7 +55,6 @@ LogicalResult joinery::fusePipelines(ModuleOp module) {
     if (auto breaker = dyn_cast<MaterializeOp>(op);
         breaker && breaker.getAlgorithm() != "table")
       breakers.push_back(breaker);
-  Operation *last = nullptr;
   for (MaterializeOp breaker : breakers) {
     SmallVector<Operation *> ops;
     llvm::SetVector<Value> leaves;
@@ -83,9 +82,7 @@ LogicalResult joinery::fusePipelines(ModuleOp module) {
                                    leaves.getArrayRef());
     breaker.replaceAllUsesWith(run.getResult());
     breaker.erase();
-    last = run;
   }
-  (void)last;
   // What was only read inside pipelines is dead now.
   for (Operation &op : llvm::make_early_inc_range(
            llvm::reverse(function.getBody().front())))
