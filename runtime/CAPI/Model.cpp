@@ -108,7 +108,7 @@ const char *jn_model_name(const jn_model *model) {
   return model ? model->model->program().name.c_str() : "";
 }
 const char *jn_model_isa(const jn_model *model) {
-  return model ? model->model->plan().level.c_str() : "";
+  return model ? model->model->level().name.c_str() : "";
 }
 const char *jn_model_precision(const jn_model *model) {
   return model ? model->model->program().precision.c_str() : "";

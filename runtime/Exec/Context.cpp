@@ -41,12 +41,12 @@ private:
 Context::Context(std::shared_ptr<const Model> theModel,
                  const Options &theOptions)
     : model(std::move(theModel)), program(model->program()),
-      plan(model->plan()), options(theOptions),
+      level(model->level()), options(theOptions),
       runPlan(*model, theOptions.threads), symbols(program.symbols.size()),
-      inputData(program.inputs.size()), bufferData(plan.buffers.size()),
+      inputData(program.inputs.size()), bufferData(program.buffers.size()),
       capacities(program.outputs.size()), faults(theOptions.threads) {
   size_t count = 0;
-  for (const Step &step : plan.steps) {
+  for (const Step &step : program.steps) {
     firstOperand.push_back(count);
     count += step.operands.size();
   }
@@ -174,15 +174,15 @@ Status Context::prepareOutputs(DLTensor *outputs, size_t count) {
     }
     JN_TRY(requireRoom(i, empty ? 0 : fits ? bytes : INT64_MAX));
   }
-  for (size_t i = 0; i < plan.buffers.size(); ++i)
-    if (plan.buffers[i].kind == Buffer::Kind::Output)
-      JN_TRY(requireRoom(plan.buffers[i].index, runPlan.bufferBytes(i)));
+  for (size_t i = 0; i < program.buffers.size(); ++i)
+    if (program.buffers[i].kind == Buffer::Kind::Output)
+      JN_TRY(requireRoom(program.buffers[i].index, runPlan.bufferBytes(i)));
   return {};
 }
 
 void Context::locateBuffers(DLTensor *outputs) {
   for (size_t i = 0; i < bufferData.size(); ++i) {
-    const Buffer &buffer = plan.buffers[i];
+    const Buffer &buffer = program.buffers[i];
     switch (buffer.kind) {
     case Buffer::Kind::Workspace:
       bufferData[i] = workspace() + runPlan.bufferOffset(i);
@@ -202,14 +202,14 @@ void Context::locateBuffers(DLTensor *outputs) {
     }
   }
   size_t next = 0;
-  for (const Step &step : plan.steps)
+  for (const Step &step : program.steps)
     for (uint32_t operand : step.operands)
       operands[next++] = bufferData[operand];
 }
 
 Status Context::execute() {
   Team team(options.threads);
-  for (size_t i = 0; i < plan.steps.size(); ++i)
+  for (size_t i = 0; i < program.steps.size(); ++i)
     JN_TRY(runStep(team, i));
   return {};
 }
@@ -251,12 +251,13 @@ static uint64_t nanoseconds() {
 }
 
 Status Context::runStep(Team &team, size_t number) {
-  const Step &step = plan.steps[number];
+  const Step &step = program.steps[number];
+  const Kernel &kernel = level.kernels[step.kernel];
   int64_t tasks = runPlan.tasks(number);
-  if (step.dynamic) {
+  if (kernel.dynamic) {
     int64_t scratch;
-    if (!step.tasks.evaluate(symbols.data(), tasks) ||
-        !step.scratch.evaluate(symbols.data(), scratch) || scratch < 0 ||
+    if (!kernel.tasks.evaluate(symbols.data(), tasks) ||
+        !kernel.scratch.evaluate(symbols.data(), scratch) || scratch < 0 ||
         uint64_t(scratch) > runPlan.scratchStride(number))
       return {JN_INTERNAL, "step '" + step.name +
                                "' needs more than its upper bound allows"};
@@ -289,9 +290,9 @@ Status Context::runStep(Team &team, size_t number) {
     trace.index = number;
     trace.name = step.name.c_str();
     trace.ns = nanoseconds() - start;
-    if (!step.flops.evaluate(symbols.data(), trace.flops))
+    if (!kernel.flops.evaluate(symbols.data(), trace.flops))
       trace.flops = 0;
-    if (!step.bytes.evaluate(symbols.data(), trace.bytes))
+    if (!kernel.bytes.evaluate(symbols.data(), trace.bytes))
       trace.bytes = 0;
     trace.tasks = tasks;
     trace.threads = threads;
@@ -303,15 +304,16 @@ Status Context::runStep(Team &team, size_t number) {
 /// A step without tasks has counted nothing: it defines zeros.
 Status Context::define(const Step &step, bool ran) {
   for (const SymbolDef &def : step.defines) {
-    int64_t value = 0;
+    int64_t value = 0, index;
     if (ran) {
-      if ((int64_t(def.index) + 1) * 8 > runPlan.bufferBytes(def.buffer))
+      if (!def.index.evaluate(symbols.data(), index) || index < 0 ||
+          index >= runPlan.bufferBytes(def.buffer) / 8)
         return {JN_INVALID_MODEL, "step '" + step.name +
                                       "' defines a symbol past the end of a "
                                       "buffer; compile the model again"};
       std::memcpy(&value,
                   static_cast<char *>(bufferData[def.buffer]) +
-                      size_t(def.index) * 8,
+                      size_t(index) * 8,
                   8);
     }
     if (value < 0 || value > runPlan.symbols()[def.symbol])

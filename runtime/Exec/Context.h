@@ -64,7 +64,7 @@ private:
 
   std::shared_ptr<const Model> model;
   const Program &program;
-  const Plan &plan;
+  const Level &level;
   Options options;
   RunPlan runPlan;
   WorkspaceMemory memory;

@@ -86,7 +86,7 @@ Status Model::load(const JnObject &object, const char *storePath,
   JN_TRY(chooseLevel(object, options));
   JN_TRY(openStore(storePath, options));
   if (options.log) {
-    std::string text = "opened '" + decoded.name + "' for " + chosen->level +
+    std::string text = "opened '" + decoded.name + "' for " + chosen->name +
                        ", " + std::to_string(storeBytes()) + " bytes of store";
     options.log(options.logData, JN_LOG_INFO, text.c_str());
   }
@@ -98,18 +98,17 @@ Status Model::tryLevel(const JnObject &object, const std::string &name) {
   const JnLevel *level =
       std::find_if(object.levels, object.levels + object.level_count,
                    [&](const JnLevel &l) { return l.name && name == l.name; });
-  auto plan =
-      std::find_if(decoded.plans.begin(), decoded.plans.end(),
-                   [&](const Plan &plan) { return plan.level == name; });
+  auto facts =
+      std::find_if(decoded.levels.begin(), decoded.levels.end(),
+                   [&](const Level &level) { return level.name == name; });
   if (level == object.levels + object.level_count ||
-      plan == decoded.plans.end() || !missingFeatures(name).empty())
+      facts == decoded.levels.end() || !missingFeatures(name).empty())
     return {};
-  if (plan->kernels > level->kernel_count || (plan->kernels && !level->kernels))
-    return invalid("the object lacks kernels of its plan for " + name);
-  for (const Step &step : plan->steps)
-    if (!level->kernels[step.kernel])
+  for (const Step &step : decoded.steps)
+    if (!level->kernels || step.kernel >= level->kernel_count ||
+        !level->kernels[step.kernel])
       return invalid("the object lacks the kernel of step '" + step.name + "'");
-  chosen = &*plan;
+  chosen = &*facts;
   kernels = level->kernels;
   return {};
 }
@@ -154,7 +153,7 @@ Status Model::chooseLevel(const JnObject &object, const Options &options) {
 
 Status Model::openStore(const char *path, const Options &options) {
   bool needed = !decoded.storeHash.empty();
-  for (const Buffer &buffer : chosen->buffers)
+  for (const Buffer &buffer : decoded.buffers)
     needed |= buffer.kind == Buffer::Kind::Weight;
   if (!needed)
     return {};
@@ -173,7 +172,7 @@ Status Model::openStore(const char *path, const Options &options) {
   // After the identity: a wrong store should not be read to its end first.
   if (options.flags & JN_OPEN_VERIFY)
     JN_TRY(store->verify());
-  for (const Buffer &buffer : chosen->buffers) {
+  for (const Buffer &buffer : decoded.buffers) {
     if (buffer.kind != Buffer::Kind::Weight)
       continue;
     if (uint32_t(buffer.index) >= store->tableCount())

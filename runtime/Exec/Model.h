@@ -41,7 +41,7 @@ public:
   ~Model();
 
   const Program &program() const { return decoded; }
-  const Plan &plan() const { return *chosen; }
+  const Level &level() const { return *chosen; }
   JnKernel kernel(uint32_t number) const { return kernels[number]; }
   const void *weightData(uint32_t table) const {
     return store->tableData(table);
@@ -64,7 +64,7 @@ private:
   Status openStore(const char *path, const Options &options);
 
   Program decoded;
-  const Plan *chosen = nullptr;
+  const Level *chosen = nullptr;
   const JnKernel *kernels = nullptr;
   std::unique_ptr<StoreReader> store;
   std::vector<std::vector<jn_dim>> inDims;

@@ -13,6 +13,9 @@
 
 namespace joinery::runtime {
 
+/// The longest name of a step that program.fbs allows.
+static constexpr size_t kMaxStepName = 1000;
+
 namespace {
 /// Decodes one program. The FlatBuffers verifier proves that every offset is
 /// inside the buffer; this proves what it cannot: that indices are in range,
@@ -34,18 +37,22 @@ public:
     JN_TRY(symbols());
     JN_TRY(borders(source.inputs(), "input", program.inputs));
     markBoundSymbols();
-    for (const auto *plan : vector(source.plans()))
-      markDefinedSymbols(*plan);
+    for (const auto *def : vector(source.defines()))
+      if (def->symbol() < program.symbols.size())
+        program.symbols[def->symbol()].definedByStep = true;
     JN_TRY(symbolSources());
     JN_TRY(borders(source.outputs(), "output", program.outputs));
     JN_TRY(checks());
     if (program.maskInput < -1 ||
         program.maskInput >= int64_t(program.inputs.size()))
       return bad("names a mask input that does not exist");
-    for (const auto *plan : vector(source.plans()))
-      JN_TRY(this->plan(*plan));
-    if (program.plans.empty())
-      return bad("has no plan");
+    JN_TRY(exprs());
+    JN_TRY(buffers());
+    JN_TRY(steps());
+    JN_TRY(defines());
+    JN_TRY(levels());
+    if (program.levels.empty())
+      return bad("has no instruction-set level");
     return {};
   }
 
@@ -128,13 +135,6 @@ private:
           sources[dim.plainSymbol()] = From::Input;
   }
 
-  void markDefinedSymbols(const program::Plan &plan) {
-    for (const auto *step : vector(plan.steps()))
-      for (const auto *def : vector(step->defines()))
-        if (uint32_t(def->symbol()) < program.symbols.size())
-          program.symbols[def->symbol()].definedByStep = true;
-  }
-
   /// Decides where each symbol comes from, and checks what was decoded before
   /// that was known: the inputs' dimensions and the symbols' bounds.
   Status symbolSources() {
@@ -181,34 +181,35 @@ private:
     return {};
   }
 
-  Status plan(const program::Plan &from) {
-    Plan plan;
-    plan.level = text(from.level());
-    int64_t stepCount = vector(from.steps()).size();
-    for (const auto *buffer : vector(from.buffers())) {
-      plan.buffers.emplace_back();
-      JN_TRY(this->buffer(*buffer, stepCount, plan.buffers.back()));
+  Status exprs() {
+    for (const auto *from : vector(source.exprs())) {
+      decoded.emplace_back();
+      JN_TRY(expr(from, 0, "a buffer or a kernel", false, decoded.back()));
     }
-    for (const auto *step : vector(from.steps())) {
-      plan.steps.emplace_back();
-      JN_TRY(this->step(*step, plan, plan.steps.back()));
-    }
-    program.plans.push_back(std::move(plan));
     return {};
   }
 
-  Status buffer(const program::Buffer &from, int64_t stepCount, Buffer &to) {
+  Status numbered(uint32_t number, Expr &to) {
+    if (number >= decoded.size())
+      return bad("refers to an expression that does not exist");
+    to = decoded[number];
+    return {};
+  }
+
+  Status buffers() {
+    for (const auto *from : vector(source.buffers())) {
+      program.buffers.emplace_back();
+      JN_TRY(buffer(*from, program.buffers.back()));
+    }
+    return {};
+  }
+
+  Status buffer(const program::Buffer &from, Buffer &to) {
     if (uint8_t(from.kind()) > uint8_t(Buffer::Kind::Output))
       return bad("has a buffer of unknown kind");
     to.kind = Buffer::Kind(from.kind());
     to.index = from.index();
-    to.firstStep = from.first_step();
-    to.lastStep = from.last_step();
-    JN_TRY(expr(from.bytes(), 0, "a buffer's size", false, to.bytes));
-    if (to.kind == Buffer::Kind::Workspace &&
-        (to.firstStep < 0 || to.lastStep < to.firstStep ||
-         to.lastStep >= stepCount))
-      return bad("has a workspace buffer that lives in no step");
+    JN_TRY(numbered(from.bytes(), to.bytes));
     // Weights are checked against the store when the model is opened.
     size_t count = to.kind == Buffer::Kind::Input    ? program.inputs.size()
                    : to.kind == Buffer::Kind::Output ? program.outputs.size()
@@ -219,48 +220,96 @@ private:
     return {};
   }
 
-  Status step(const program::Step &from, Plan &plan, Step &to) {
-    int64_t number = int64_t(plan.steps.size()) - 1;
-    to.name = text(from.name());
-    if (from.kernel() < 0)
-      return bad("has a step without a kernel");
-    to.kernel = uint32_t(from.kernel());
-    plan.kernels = std::max(plan.kernels, uint64_t(to.kernel) + 1);
-    for (int32_t operand : vector(from.operands())) {
-      if (uint32_t(operand) >= plan.buffers.size())
-        return bad("has a step '" + to.name +
-                   "' on a buffer that does not "
-                   "exist");
-      if (!alive(plan.buffers[operand], number))
-        return bad("has a step '" + to.name +
-                   "' on a buffer outside its "
-                   "lifetime");
-      to.operands.push_back(uint32_t(operand));
+  Status steps() {
+    const auto &operands = vector(source.operands());
+    uint32_t nextOperand = 0;
+    for (const auto *from : vector(source.steps())) {
+      int32_t number = int32_t(program.steps.size());
+      program.steps.emplace_back();
+      Step &to = program.steps.back();
+      JN_TRY(name(*from, to.name));
+      to.kernel = from->kernel();
+      if (from->operands() > operands.size() - nextOperand)
+        return bad("has a step '" + to.name + "' without its operands");
+      for (uint32_t i = 0; i < from->operands(); ++i) {
+        uint32_t operand = operands[nextOperand++];
+        if (operand >= program.buffers.size())
+          return bad("has a step '" + to.name +
+                     "' on a buffer that does not exist");
+        to.operands.push_back(operand);
+        Buffer &buffer = program.buffers[operand];
+        if (buffer.firstStep < 0)
+          buffer.firstStep = number;
+        buffer.lastStep = number;
+      }
     }
-    if (!from.tasks())
-      return bad("has a step '" + to.name + "' without tasks");
-    JN_TRY(expr(from.tasks(), 0, "a step's tasks", false, to.tasks));
-    JN_TRY(expr(from.scratch(), 0, "a step's scratch", false, to.scratch));
-    JN_TRY(expr(from.flops(), 0, "a step's cost", false, to.flops));
-    JN_TRY(expr(from.bytes(), 0, "a step's cost", false, to.bytes));
-    for (const auto *def : vector(from.defines())) {
-      if (uint32_t(def->symbol()) >= program.symbols.size() ||
-          uint32_t(def->buffer()) >= plan.buffers.size() || def->index() < 0)
-        return bad("defines a symbol that does not exist");
-      const Buffer &buffer = plan.buffers[def->buffer()];
-      if (!alive(buffer, number) || buffer.kind == Buffer::Kind::Input)
-        return bad("defines a symbol from a buffer that the step '" + to.name +
-                   "' does not write");
-      to.defines.push_back({uint32_t(def->symbol()), uint32_t(def->buffer()),
-                            uint32_t(def->index())});
-    }
-    to.dynamic = isDynamic(to.tasks) || isDynamic(to.scratch);
+    for (const Buffer &buffer : program.buffers)
+      if (buffer.kind == Buffer::Kind::Workspace && buffer.firstStep < 0)
+        return bad("has a workspace buffer that no step uses");
     return {};
   }
 
-  static bool alive(const Buffer &buffer, int64_t step) {
-    return buffer.kind != Buffer::Kind::Workspace ||
-           (buffer.firstStep <= step && step <= buffer.lastStep);
+  /// Undoes the front coding. Names have a limit, so that a program cannot
+  /// decode to many times its own size.
+  Status name(const program::Step &from, std::string &to) {
+    size_t have = source.step_names() ? source.step_names()->size() : 0;
+    uint32_t prefix = from.name_prefix(), rest = from.name_rest();
+    if (prefix > lastName.size() || rest > have - nextName ||
+        uint64_t(prefix) + rest > kMaxStepName)
+      return bad("has a step with a malformed name");
+    lastName.resize(prefix);
+    if (rest)
+      lastName.append(source.step_names()->c_str() + nextName, rest);
+    nextName += rest;
+    to = lastName;
+    return {};
+  }
+
+  Status defines() {
+    uint32_t lastStep = 0;
+    for (const auto *from : vector(source.defines())) {
+      if (from->symbol() >= program.symbols.size() ||
+          from->step() >= program.steps.size() || from->step() < lastStep)
+        return bad("defines a symbol that does not exist");
+      lastStep = from->step();
+      Step &step = program.steps[lastStep];
+      auto operand =
+          std::find(step.operands.begin(), step.operands.end(), from->buffer());
+      if (operand == step.operands.end() || !isWritten(*operand))
+        return bad("defines a symbol from a buffer that the step '" +
+                   step.name + "' does not write");
+      step.defines.push_back({from->symbol(), from->buffer(), {}});
+      JN_TRY(numbered(from->index(), step.defines.back().index));
+    }
+    return {};
+  }
+
+  bool isWritten(uint32_t buffer) const {
+    Buffer::Kind kind = program.buffers[buffer].kind;
+    return kind == Buffer::Kind::Workspace || kind == Buffer::Kind::Output;
+  }
+
+  Status levels() {
+    size_t used = 0;
+    for (const Step &step : program.steps)
+      used = std::max(used, size_t(step.kernel) + 1);
+    for (const auto *from : vector(source.levels())) {
+      program.levels.emplace_back();
+      Level &level = program.levels.back();
+      level.name = text(from->name());
+      for (const auto *kernel : vector(from->kernels())) {
+        level.kernels.emplace_back();
+        Kernel &to = level.kernels.back();
+        JN_TRY(numbered(kernel->tasks(), to.tasks));
+        JN_TRY(numbered(kernel->scratch(), to.scratch));
+        JN_TRY(numbered(kernel->flops(), to.flops));
+        JN_TRY(numbered(kernel->bytes(), to.bytes));
+        to.dynamic = isDynamic(to.tasks) || isDynamic(to.scratch);
+      }
+      if (level.kernels.size() < used)
+        return bad("lacks kernels for the level '" + level.name + "'");
+    }
+    return {};
   }
 
   bool isDynamic(const Expr &expr) const {
@@ -275,6 +324,10 @@ private:
   Program &program;
   /// Empty until the inputs are decoded.
   std::vector<From> sources;
+  std::vector<Expr> decoded;
+  std::string lastName;
+  /// Where the next step's part of the names begins.
+  size_t nextName = 0;
 };
 } // namespace
 

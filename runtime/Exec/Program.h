@@ -60,35 +60,37 @@ struct Buffer {
   Kind kind = Kind::Workspace;
   int32_t index = -1;
   Expr bytes;
-  int32_t firstStep = 0;
-  int32_t lastStep = 0;
+  /// A workspace buffer's first and last step.
+  int32_t firstStep = -1;
+  int32_t lastStep = -1;
 };
 
 struct SymbolDef {
   uint32_t symbol;
   uint32_t buffer;
-  uint32_t index;
+  Expr index;
 };
 
 struct Step {
   uint32_t kernel = 0;
   std::string name;
   std::vector<uint32_t> operands;
+  std::vector<SymbolDef> defines;
+};
+
+struct Kernel {
   Expr tasks;
   Expr scratch;
   Expr flops;
   Expr bytes;
-  std::vector<SymbolDef> defines;
-  /// `tasks` or `scratch` depends on a symbol that an earlier step defines.
+  /// `tasks` or `scratch` depends on a symbol that a step defines.
   bool dynamic = false;
 };
 
-struct Plan {
-  std::string level;
-  std::vector<Buffer> buffers;
-  std::vector<Step> steps;
-  /// The highest kernel number that steps use, plus 1.
-  uint64_t kernels = 0;
+/// What is different between instruction-set levels: the kernels of the steps.
+struct Level {
+  std::string name;
+  std::vector<Kernel> kernels;
 };
 
 struct Program {
@@ -100,7 +102,10 @@ struct Program {
   std::vector<Border> inputs;
   std::vector<Border> outputs;
   std::vector<Check> checks;
-  std::vector<Plan> plans;
+  std::vector<Buffer> buffers;
+  std::vector<Step> steps;
+  /// Each has all kernels that the steps use.
+  std::vector<Level> levels;
   int32_t maskInput = -1;
 
   /// Verifies and decodes. Error: JN_INVALID_MODEL.

@@ -12,16 +12,16 @@
 namespace joinery::runtime {
 
 RunPlan::RunPlan(const Model &model, uint32_t threads)
-    : model(model), program(model.program()), plan(model.plan()),
+    : model(model), program(model.program()), level(model.level()),
       threads(threads) {
   size_t inputs = program.inputs.size();
   values.resize(program.symbols.size());
   bound.resize(program.symbols.size());
   access.resize(inputs);
-  sizes.resize(plan.buffers.size());
-  stepTasks.resize(plan.steps.size());
-  stepScratch.resize(plan.steps.size());
-  placements.resize(sizes.size() + inputs + plan.steps.size());
+  sizes.resize(program.buffers.size());
+  stepTasks.resize(program.steps.size());
+  stepScratch.resize(program.steps.size());
+  placements.resize(sizes.size() + inputs + program.steps.size());
   planner.reserve(placements.size());
   plannedValues.resize(values.size());
   plannedCopies.resize(inputs);
@@ -168,7 +168,7 @@ Status RunPlan::outputExtent(size_t output, size_t dim, const int64_t *symbols,
 
 Status RunPlan::sizeBuffers() {
   for (size_t i = 0; i < sizes.size(); ++i) {
-    const Buffer &buffer = plan.buffers[i];
+    const Buffer &buffer = program.buffers[i];
     uint64_t aligned = 0;
     if (!buffer.bytes.evaluate(values.data(), sizes[i]) ||
         !alignSize(sizes[i], aligned))
@@ -199,12 +199,13 @@ Status RunPlan::sizeBuffers() {
 }
 
 Status RunPlan::sizeSteps() {
-  for (size_t i = 0; i < plan.steps.size(); ++i) {
-    const Step &step = plan.steps[i];
+  for (size_t i = 0; i < program.steps.size(); ++i) {
+    const Step &step = program.steps[i];
+    const Kernel &kernel = level.kernels[step.kernel];
     int64_t scratch;
     uint64_t all;
-    if (!step.tasks.evaluate(values.data(), stepTasks[i]) ||
-        !step.scratch.evaluate(values.data(), scratch) ||
+    if (!kernel.tasks.evaluate(values.data(), stepTasks[i]) ||
+        !kernel.scratch.evaluate(values.data(), scratch) ||
         !alignSize(scratch, stepScratch[i]) ||
         __builtin_mul_overflow(stepScratch[i], uint64_t(threads), &all) ||
         all > uint64_t(INT64_MAX))

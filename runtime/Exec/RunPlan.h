@@ -63,7 +63,7 @@ private:
 
   const Model &model;
   const Program &program;
-  const Plan &plan;
+  const Level &level;
   uint32_t threads;
 
   std::vector<int64_t> values;

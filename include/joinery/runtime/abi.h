@@ -53,8 +53,8 @@ typedef struct JnKernelCall {
 
 typedef void (*JnKernel)(const JnKernelCall *call);
 
-/// The kernels of one instruction-set level, indexed by Step.kernel of the
-/// program plan with the same name ("avx2", "avx512", "amx").
+/// The kernels of one instruction-set level ("avx2", "avx512", "amx"), indexed
+/// by the program's Step.kernel.
 typedef struct JnLevel {
   const char *name;
   const JnKernel *kernels;

@@ -7,7 +7,6 @@
 
 #include "dialects/Pipe/Pipe.h"
 #include "lib/CodeGen/Model/Model.h"
-#include "lib/CodeGen/Model/PackProgram.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "program_generated.h"
 
@@ -32,16 +31,25 @@ public:
 
 private:
   std::unique_ptr<prog::ExprT> expr(const SymExpr &e);
+  uint32_t number(const SymExpr &e);
   void push(const SymExpr &e, std::vector<prog::Instr> &code);
   std::unique_ptr<prog::TensorT> tensor(Type type, ArrayAttr shape,
                                         StringRef name);
-  std::unique_ptr<prog::PlanT> plan(const LoweredLevel &level);
-  void checks(prog::ProgramT &program);
+  void buffer(Value value, prog::BufferKind kind, int32_t index);
+  void step(pipe::RunOp run, const std::string &name);
+  void steps();
+  void level(const LoweredLevel &level);
+  void checks();
 
   func::FuncOp function;
   const LoweredModule &lowered;
   std::map<std::string, int64_t> symbols;
   llvm::DenseMap<StringAttr, int64_t> kernels;
+
+  prog::ProgramT program;
+  std::map<std::string, uint32_t> numbers;
+  llvm::DenseMap<Value, uint32_t> buffers;
+  std::string lastName;
 };
 } // namespace
 
@@ -115,6 +123,14 @@ std::unique_ptr<prog::ExprT> ProgramBuilder::expr(const SymExpr &e) {
   return result;
 }
 
+/// The number of an expression that structs refer to: equal ones exist once.
+uint32_t ProgramBuilder::number(const SymExpr &e) {
+  auto [it, fresh] = numbers.try_emplace(e.str(), program.exprs.size());
+  if (fresh)
+    program.exprs.push_back(expr(e));
+  return it->second;
+}
+
 std::unique_ptr<prog::TensorT>
 ProgramBuilder::tensor(Type type, ArrayAttr shape, StringRef name) {
   auto result = std::make_unique<prog::TensorT>();
@@ -141,7 +157,7 @@ int64_t joinery::borderCheckCount(ModuleOp module) {
   return count;
 }
 
-void ProgramBuilder::checks(prog::ProgramT &program) {
+void ProgramBuilder::checks() {
   auto add = [&](prog::CheckKind kind, const SymExpr &lhs, const SymExpr &rhs,
                  std::string message) {
     auto check = std::make_unique<prog::CheckT>();
@@ -195,86 +211,89 @@ void ProgramBuilder::checks(prog::ProgramT &program) {
   }
 }
 
-std::unique_ptr<prog::PlanT> ProgramBuilder::plan(const LoweredLevel &level) {
-  auto plan = std::make_unique<prog::PlanT>();
-  plan->level = level.isa->name;
-  llvm::DenseMap<Value, int32_t> buffers;
-  auto buffer = [&](Value value, prog::BufferKind kind, int32_t index,
-                    int32_t step) {
-    auto type = cast<RelType>(value.getType());
-    auto entry = std::make_unique<prog::BufferT>();
-    entry->kind = kind;
-    entry->index = index;
-    SymExpr bytes(bytesOf(type.getElementType()));
-    for (StringRef digit : type.getLayout().getAsValueRange<StringAttr>()) {
-      // A panel's digits: the number of panels times their width.
-      auto [name, block] = digit.split(digit.contains('/') ? '/' : '%');
-      int64_t width = 0;
-      if (block.empty()) {
-        bytes = bytes * type.extentOf(name);
-      } else {
-        block.getAsInteger(10, width);
-        bytes = bytes * (digit.contains('/')
-                             ? SymExpr::floorDiv(type.extentOf(name) +
-                                                     SymExpr(width - 1),
-                                                 width)
-                             : SymExpr(width));
-      }
+void ProgramBuilder::buffer(Value value, prog::BufferKind kind,
+                            int32_t index) {
+  auto type = cast<RelType>(value.getType());
+  SymExpr bytes(bytesOf(type.getElementType()));
+  for (StringRef digit : type.getLayout().getAsValueRange<StringAttr>()) {
+    // A panel's digits: the number of panels times their width.
+    auto [name, block] = digit.split(digit.contains('/') ? '/' : '%');
+    int64_t width = 0;
+    if (block.empty()) {
+      bytes = bytes * type.extentOf(name);
+    } else {
+      block.getAsInteger(10, width);
+      bytes = bytes * (digit.contains('/')
+                           ? SymExpr::floorDiv(type.extentOf(name) +
+                                                   SymExpr(width - 1),
+                                               width)
+                           : SymExpr(width));
     }
-    entry->bytes = expr(bytes);
-    entry->first_step = entry->last_step = step;
-    buffers[value] = plan->buffers.size();
-    plan->buffers.push_back(std::move(entry));
-  };
+  }
+  buffers[value] = program.buffers.size();
+  program.buffers.emplace_back(index, number(bytes), kind);
+}
+
+void ProgramBuilder::step(pipe::RunOp run, const std::string &name) {
+  size_t prefix = 0, most = std::min(name.size(), lastName.size());
+  while (prefix < most && name[prefix] == lastName[prefix])
+    ++prefix;
+  program.step_names += name.substr(prefix);
+  lastName = name;
+  for (Value input : run.getInputs())
+    program.operands.push_back(buffers.lookup(input));
+  program.operands.push_back(buffers.lookup(run.getResult()));
+  program.steps.emplace_back(kernels.lookup(run.getKernelAttr().getAttr()),
+                             run.getInputs().size() + 1, prefix,
+                             name.size() - prefix);
+}
+
+void ProgramBuilder::steps() {
+  // The runtime takes names of up to 1000 bytes; some are left for the number.
+  constexpr size_t longest = 980;
   Block &body = function.getBody().front();
   for (BlockArgument argument : body.getArguments())
-    buffer(argument, prog::BufferKind::Input, argument.getArgNumber(), 0);
+    buffer(argument, prog::BufferKind::Input, argument.getArgNumber());
   int32_t tables = 0;
   std::map<std::string, int> names;
   Operation *end = body.getTerminator();
   for (Operation &op : body) {
     if (auto table = dyn_cast<MaterializeOp>(op)) {
-      buffer(table.getResult(), prog::BufferKind::Weight, tables++, 0);
+      buffer(table.getResult(), prog::BufferKind::Weight, tables++);
       continue;
     }
     auto run = dyn_cast<pipe::RunOp>(op);
     if (!run)
       continue;
-    int32_t number = plan->steps.size();
     int32_t output = -1;
     for (auto [i, result] : llvm::enumerate(end->getOperands()))
       if (result == run.getResult())
         output = i;
     buffer(run.getResult(),
            output < 0 ? prog::BufferKind::Workspace : prog::BufferKind::Output,
-           output, number);
-    auto step = std::make_unique<prog::StepT>();
-    step->kernel = kernels.lookup(run.getKernelAttr().getAttr());
-    const LoweredKernel &kernel = level.kernels[step->kernel];
-    for (Value input : run.getInputs()) {
-      int32_t operand = buffers.lookup(input);
-      step->operands.push_back(operand);
-      plan->buffers[operand]->last_step = number;
-    }
-    step->operands.push_back(buffers.lookup(run.getResult()));
+           output);
     std::string name = nodeName(run.getLoc());
     if (name.empty())
       name = run.getKernel().str();
+    if (name.size() > longest)
+      name.resize(longest);
     if (int repeat = names[name]++)
       name += "#" + std::to_string(repeat);
-    step->name = name;
-    step->tasks = expr(kernel.tasks);
-    step->scratch = expr(kernel.scratch);
-    step->flops = expr(kernel.flops);
-    step->bytes = expr(kernel.bytes);
-    plan->steps.push_back(std::move(step));
+    step(run, name);
   }
-  return plan;
+}
+
+void ProgramBuilder::level(const LoweredLevel &level) {
+  auto result = std::make_unique<prog::LevelT>();
+  result->name = level.isa->name;
+  for (const LoweredKernel &kernel : level.kernels)
+    result->kernels.emplace_back(number(kernel.tasks), number(kernel.scratch),
+                                 number(kernel.flops), number(kernel.bytes));
+  program.levels.push_back(std::move(result));
 }
 
 llvm::Expected<std::string>
 ProgramBuilder::run(const std::string &storeHash, const ModelOptions &options) {
-  prog::ProgramT program;
   program.name = options.name;
   program.compiler = options.compiler;
   program.store_hash = storeHash;
@@ -307,10 +326,15 @@ ProgramBuilder::run(const std::string &storeHash, const ModelOptions &options) {
     program.outputs.push_back(tensor(
         type, function.getResultAttrOfType<ArrayAttr>(i, "rel.shape"), name));
   }
-  checks(program);
-  for (const LoweredLevel &level : lowered.levels)
-    program.plans.push_back(plan(level));
-  return packProgram(program);
+  checks();
+  steps();
+  for (const LoweredLevel &lowered : this->lowered.levels)
+    level(lowered);
+  flatbuffers::FlatBufferBuilder builder;
+  builder.Finish(prog::Program::Pack(builder, &program),
+                 prog::ProgramIdentifier());
+  return std::string(reinterpret_cast<const char *>(builder.GetBufferPointer()),
+                     builder.GetSize());
 }
 
 llvm::Expected<std::string>

@@ -133,14 +133,13 @@ TEST_F(ModelOpen, RefusesOtherStores) {
   EXPECT_EQ(open(), JN_MISMATCH);
   EXPECT_TRUE(says("another build of the model; compile again"));
   program.store_hash = mine;
-  program.plans[0]->buffers[3]->index = 1;
-  program.plans[1]->buffers[3]->index = 1;
+  using Kind = prog::BufferKind;
+  const prog::Buffer table = program.buffers[3];
+  program.buffers[3] = prog::Buffer(1, table.bytes(), Kind::Weight);
   object.build(program);
   EXPECT_EQ(open(), JN_INVALID_MODEL);
-  program.plans[0]->buffers[3]->index = 0;
-  program.plans[1]->buffers[3]->index = 0;
-  program.plans[0]->buffers[3]->bytes = constant(kTableRows * 4 + 1);
-  program.plans[1]->buffers[3]->bytes = constant(kTableRows * 4 + 1);
+  uint32_t more = addExpr(program, constant(kTableRows * 4 + 1));
+  program.buffers[3] = prog::Buffer(0, more, Kind::Weight);
   object.build(program);
   EXPECT_EQ(open(), JN_INVALID_MODEL);
 }

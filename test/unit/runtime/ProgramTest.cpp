@@ -22,7 +22,7 @@ static rt::Status decode(const TestObject &object) {
 }
 
 // Tests that what the FlatBuffers verifier cannot see is refused: indices,
-// lifetimes, and symbols without a value.
+// names, and symbols without a value.
 TEST(Program, RefusesBadMeaning) {
   TempDir dir;
   auto expect = [&](const std::function<void(prog::ProgramT &)> &change,
@@ -37,7 +37,7 @@ TEST(Program, RefusesBadMeaning) {
   using P = prog::ProgramT;
   expect([](P &) {}, JN_OK);
   expect([](P &p) { p.version = 2; });
-  expect([](P &p) { p.plans.clear(); });
+  expect([](P &p) { p.levels.clear(); });
   expect([](P &p) { p.mask_input = 3; });
   expect([](P &p) { p.mask_input = -2; });
   expect([](P &p) { p.inputs[0]->dtype = prog::DType(10); });
@@ -46,36 +46,66 @@ TEST(Program, RefusesBadMeaning) {
   expect([](P &p) { p.checks[0]->kind = prog::CheckKind(9); });
   expect([](P &p) { p.checks[1]->input = -1; });
   expect([](P &p) { p.checks[1]->input = 3; });
-  expect([](P &p) { p.plans[0]->steps[0]->kernel = -1; });
-  expect([](P &p) { p.plans[0]->steps[0]->operands[0] = 7; });
-  expect([](P &p) { p.plans[0]->steps[0]->operands[0] = -1; });
-  // Outside its lifetime.
-  expect([](P &p) { p.plans[0]->steps[2]->operands[0] = 4; });
-  expect([](P &p) { p.plans[0]->steps[0]->tasks.reset(); });
-  expect([](P &p) { p.plans[0]->buffers[4]->last_step = 3; });
-  expect([](P &p) { p.plans[0]->buffers[4]->first_step = -1; });
-  expect([](P &p) { p.plans[0]->buffers[0]->index = 3; });
-  expect([](P &p) { p.plans[0]->buffers[6]->index = 1; });
-  expect([](P &p) { p.plans[0]->buffers[3]->index = -1; });
-  expect([](P &p) { p.plans[0]->buffers[3]->kind = prog::BufferKind(4); });
+  // A kernel that no level has.
+  expect([](P &p) { p.steps[0] = prog::Step(3, 3, 0, 6); });
+  expect([](P &p) { p.steps[0] = prog::Step(UINT32_MAX, 3, 0, 6); });
+  expect([](P &p) { p.levels[1]->kernels.pop_back(); });
+  expect([](P &p) { p.levels[0]->kernels[1] = prog::Kernel(99, 0, 0, 0); });
+  expect([](P &p) { p.levels[0]->kernels[1] = prog::Kernel(0, 0, 0, 99); });
+  // Operands and names that are not there.
+  expect([](P &p) { p.steps[2] = prog::Step(2, 4, 0, 4); });
+  expect([](P &p) { p.steps[2] = prog::Step(2, UINT32_MAX, 0, 4); });
+  expect([](P &p) { p.steps[2] = prog::Step(2, 3, 0, 5); });
+  expect([](P &p) { p.steps[2] = prog::Step(2, 3, 9, 4); });
+  expect([](P &p) { p.steps[2] = prog::Step(2, 3, 8, 4); }, JN_OK);
+  expect([](P &p) { p.steps[0] = prog::Step(0, 3, 1, 6); });
+  expect([](P &p) {
+    p.step_names = std::string(1001, 'x') + p.step_names;
+    p.steps[0] = prog::Step(0, 3, 0, 1007);
+  });
+  expect([](P &p) { p.operands[0] = 7; });
+  expect([](P &p) { p.operands[0] = UINT32_MAX; });
+  using Kind = prog::BufferKind;
+  expect([](P &p) { p.buffers.emplace_back(-1, 0, Kind::Workspace); });
+  expect([](P &p) { p.buffers[4] = prog::Buffer(-1, 99, Kind::Workspace); });
+  expect([](P &p) { p.buffers[0] = prog::Buffer(3, 0, Kind::Input); });
+  expect([](P &p) { p.buffers[6] = prog::Buffer(1, 0, Kind::Output); });
+  expect([](P &p) { p.buffers[3] = prog::Buffer(-1, 0, Kind::Weight); });
+  expect([](P &p) { p.buffers[3] = prog::Buffer(0, 0, Kind(4)); });
+  expect([](P &p) { p.exprs[0]->code.clear(); });
   // A symbol that nothing gives a value.
   expect([](P &p) {
     p.symbols.push_back(std::make_unique<prog::SymbolT>());
     p.outputs[0]->dims[0] = symbol(2);
   });
   // Defined by a step without a bound, from an input, twice, out of range.
-  auto define = [](P &p, int32_t number, int32_t buffer, bool bound) {
+  auto define = [](P &p, uint32_t number, uint32_t buffer, bool bound) {
     p.symbols.push_back(std::make_unique<prog::SymbolT>());
     if (bound)
       p.symbols.back()->bound = constant(5);
-    addDefinition(*p.plans[0]->steps[1], number, buffer);
+    addDefinition(p, 1, number, buffer, constant(0));
   };
   expect([&](P &p) { define(p, 2, 5, true); }, JN_OK);
   expect([&](P &p) { define(p, 2, 5, false); });
   expect([&](P &p) { define(p, 2, 0, true); });
   expect([&](P &p) { define(p, 0, 5, true); });
   expect([&](P &p) { define(p, 3, 5, true); });
-  expect([&](P &p) { define(p, -1, 5, true); });
+  expect([&](P &p) { define(p, UINT32_MAX, 5, true); });
+  // From a buffer of another step, in a step or at a place that is not there.
+  expect([&](P &p) { define(p, 2, 6, true); });
+  expect([&](P &p) {
+    define(p, 2, 5, true);
+    p.defines[0] = prog::SymbolDef(3, 2, 5, 0);
+  });
+  expect([&](P &p) {
+    define(p, 2, 5, true);
+    p.defines[0] = prog::SymbolDef(1, 2, 5, 99);
+  });
+  // Out of order.
+  expect([&](P &p) {
+    define(p, 2, 5, true);
+    p.defines.emplace_back(0, 2, 4, 0);
+  });
   // Checks and inputs know the inputs' symbols only.
   expect([&](P &p) {
     define(p, 2, 5, true);

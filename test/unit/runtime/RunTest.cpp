@@ -254,10 +254,10 @@ TEST_F(Run, Traces) {
 }
 
 namespace {
-/// count[0] = the number of ones; then that many positions.
+/// count[n] = the number of ones; then that many positions.
 void countOnes(const JnKernelCall *call) {
   auto *mask = static_cast<const int64_t *>(call->buffers[0]);
-  auto *count = static_cast<int64_t *>(call->buffers[1]);
+  auto *count = static_cast<int64_t *>(call->buffers[1]) + call->symbols[0];
   *count = 0;
   for (int64_t i = 0; i < call->symbols[0]; ++i)
     *count += mask[i];
@@ -271,8 +271,9 @@ void positions(const JnKernelCall *call) {
       out[next++] = i;
 }
 
-/// One input [n], of ones and zeros; `lie` bounds the count too low.
-prog::ProgramT positionsProgram(bool lie) {
+/// One input [n], of ones and zeros, whose count is read at `index` (really n);
+/// `lie` bounds it too low.
+prog::ProgramT positionsProgram(bool lie, ExprPtr index = symbol(0)) {
   prog::ProgramT program;
   for (const char *name : {"n", "ones"}) {
     program.symbols.push_back(std::make_unique<prog::SymbolT>());
@@ -283,24 +284,24 @@ prog::ProgramT positionsProgram(bool lie) {
   addDim(*program.inputs[0], symbol(0), "n");
   program.outputs.push_back(tensor("where", prog::DType::I64));
   addDim(*program.outputs[0], symbol(1), "ones");
+  auto bytes = [](ExprPtr count) { return times(std::move(count), constant(8)); };
+  uint32_t mask =
+      addBuffer(program, prog::BufferKind::Input, 0, bytes(symbol(0)));
+  // The count follows as many places as there are elements.
+  uint32_t count = addBuffer(
+      program, prog::BufferKind::Workspace, -1,
+      bytes(binary(prog::Opcode::Add, symbol(0), constant(1))));
+  uint32_t out =
+      addBuffer(program, prog::BufferKind::Output, 0, bytes(symbol(1)));
+  addStep(program, "count", {mask, count});
+  addStep(program, "positions", {mask, out});
+  addDefinition(program, 0, 1, count, std::move(index));
   for (const char *level : {"avx2", "avx512"}) {
-    auto plan = std::make_unique<prog::PlanT>();
-    plan->level = level;
-    auto bytes = [] { return times(symbol(0), constant(8)); };
-    int32_t mask = addBuffer(*plan, prog::BufferKind::Input, 0, bytes());
-    int32_t count =
-        addBuffer(*plan, prog::BufferKind::Workspace, -1, constant(8), 0, 1);
-    int32_t out = addBuffer(*plan, prog::BufferKind::Output, 0,
-                            times(symbol(1), constant(8)));
-    prog::StepT &first =
-        addStep(*plan, 0, "count", {mask, count},
-                binary(prog::Opcode::Min, symbol(0), constant(1)));
-    addDefinition(first, 1, count);
-    prog::StepT &second =
-        addStep(*plan, 1, "positions", {mask, out},
-                binary(prog::Opcode::Min, symbol(1), constant(1)));
-    second.scratch = symbol(1);
-    program.plans.push_back(std::move(plan));
+    std::vector<KernelFacts> facts(2);
+    facts[0].tasks = binary(prog::Opcode::Min, symbol(0), constant(1));
+    facts[1].tasks = binary(prog::Opcode::Min, symbol(1), constant(1));
+    facts[1].scratch = symbol(1);
+    addLevel(program, level, std::move(facts));
   }
   return program;
 }
@@ -341,4 +342,24 @@ TEST(RunDynamic, StopsAtBounds) {
   DLTensor input = in.view(), output = where.view();
   EXPECT_EQ(jn_run(context, &input, 1, &output, 1, &model.error), JN_INTERNAL);
   jn_context_destroy(context);
+}
+
+// Tests that no symbol is read outside its buffer.
+TEST(RunDynamic, StaysInBuffers) {
+  using prog::Opcode;
+  for (int bad = 0; bad < 4; ++bad) {
+    ExprPtr index =
+        bad == 0   ? binary(Opcode::Add, symbol(0), constant(1))
+        : bad == 1 ? constant(-1)
+        : bad == 2 ? binary(Opcode::FloorDiv, symbol(0), constant(0))
+                   : constant(INT64_MAX);
+    OpenModel model(positionsProgram(false, std::move(index)),
+                    {countOnes, positions});
+    jn_context *context = model.context(1);
+    Tensor<int64_t> in({3}), where({3});
+    DLTensor input = in.view(), output = where.view();
+    EXPECT_EQ(jn_run(context, &input, 1, &output, 1, &model.error),
+              JN_INVALID_MODEL);
+    jn_context_destroy(context);
+  }
 }

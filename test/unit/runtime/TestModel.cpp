@@ -81,35 +81,46 @@ void addDim(prog::TensorT &tensor, ExprPtr extent, const std::string &name) {
   tensor.dim_names.push_back(name);
 }
 
-int32_t addBuffer(prog::PlanT &plan, prog::BufferKind kind, int32_t index,
-                  ExprPtr bytes, int32_t first, int32_t last) {
-  auto buffer = std::make_unique<prog::BufferT>();
-  buffer->kind = kind;
-  buffer->index = index;
-  buffer->bytes = std::move(bytes);
-  buffer->first_step = first;
-  buffer->last_step = last;
-  plan.buffers.push_back(std::move(buffer));
-  return int32_t(plan.buffers.size()) - 1;
+uint32_t addExpr(prog::ProgramT &program, ExprPtr expr) {
+  program.exprs.push_back(std::move(expr));
+  return uint32_t(program.exprs.size()) - 1;
 }
 
-prog::StepT &addStep(prog::PlanT &plan, int32_t kernel, const std::string &name,
-                     std::vector<int32_t> operands, ExprPtr tasks) {
-  auto step = std::make_unique<prog::StepT>();
-  step->kernel = kernel;
-  step->name = name;
-  step->operands = std::move(operands);
-  step->tasks = std::move(tasks);
-  plan.steps.push_back(std::move(step));
-  return *plan.steps.back();
+uint32_t addBuffer(prog::ProgramT &program, prog::BufferKind kind,
+                   int32_t index, ExprPtr bytes) {
+  program.buffers.emplace_back(index, addExpr(program, std::move(bytes)), kind);
+  return uint32_t(program.buffers.size()) - 1;
 }
 
-void addDefinition(prog::StepT &step, int32_t symbol, int32_t buffer) {
-  auto definition = std::make_unique<prog::SymbolDefT>();
-  definition->symbol = symbol;
-  definition->buffer = buffer;
-  definition->index = 0;
-  step.defines.push_back(std::move(definition));
+void addStep(prog::ProgramT &program, const std::string &name,
+             const std::vector<uint32_t> &operands) {
+  program.operands.insert(program.operands.end(), operands.begin(),
+                          operands.end());
+  program.step_names += name;
+  program.steps.emplace_back(uint32_t(program.steps.size()),
+                             uint32_t(operands.size()), 0,
+                             uint32_t(name.size()));
+}
+
+void addLevel(prog::ProgramT &program, const std::string &name,
+              std::vector<KernelFacts> kernels) {
+  auto level = std::make_unique<prog::LevelT>();
+  level->name = name;
+  auto number = [&](ExprPtr &expr) {
+    return addExpr(program, expr ? std::move(expr) : constant(0));
+  };
+  for (KernelFacts &facts : kernels) {
+    uint32_t tasks = number(facts.tasks), scratch = number(facts.scratch);
+    uint32_t flops = number(facts.flops), bytes = number(facts.bytes);
+    level->kernels.emplace_back(tasks, scratch, flops, bytes);
+  }
+  program.levels.push_back(std::move(level));
+}
+
+void addDefinition(prog::ProgramT &program, uint32_t step, uint32_t symbol,
+                   uint32_t buffer, ExprPtr index) {
+  program.defines.emplace_back(step, symbol, buffer,
+                               addExpr(program, std::move(index)));
 }
 
 void TestObject::build(const prog::ProgramT &source) {
@@ -191,29 +202,33 @@ std::unique_ptr<prog::CheckT> check(prog::CheckKind kind, ExprPtr lhs,
   return result;
 }
 
-std::unique_ptr<prog::PlanT> lookupPlan(const std::string &level) {
+ExprPtr elements() { return times(symbol(B), symbol(S)); }
+ExprPtr bytes(int64_t size) { return times(elements(), constant(size)); }
+
+void lookupSteps(prog::ProgramT &program) {
   using Kind = prog::BufferKind;
-  auto plan = std::make_unique<prog::PlanT>();
-  plan->level = level;
-  auto elements = [] { return times(symbol(B), symbol(S)); };
-  auto bytes = [&](int64_t size) { return times(elements(), constant(size)); };
-  int32_t ids = addBuffer(*plan, Kind::Input, 0, bytes(8));
-  int32_t mask = addBuffer(*plan, Kind::Input, 1, bytes(8));
-  int32_t x = addBuffer(*plan, Kind::Input, 2, bytes(4));
-  int32_t table = addBuffer(*plan, Kind::Weight, 0, constant(kTableRows * 4));
-  int32_t rows = addBuffer(*plan, Kind::Workspace, -1, bytes(4), 0, 1);
-  int32_t product = addBuffer(*plan, Kind::Workspace, -1, bytes(4), 1, 2);
-  int32_t y = addBuffer(*plan, Kind::Output, 0, bytes(4));
-  prog::StepT &first =
-      addStep(*plan, 0, "gather", {ids, table, rows}, symbol(B));
-  first.scratch = times(symbol(S), constant(8));
-  first.flops = constant(0);
-  prog::StepT &second =
-      addStep(*plan, 1, "multiply", {rows, x, product}, elements());
-  second.flops = elements();
-  second.bytes = bytes(12);
-  addStep(*plan, 2, "mask", {product, mask, y}, elements());
-  return plan;
+  uint32_t ids = addBuffer(program, Kind::Input, 0, bytes(8));
+  uint32_t mask = addBuffer(program, Kind::Input, 1, bytes(8));
+  uint32_t x = addBuffer(program, Kind::Input, 2, bytes(4));
+  uint32_t table =
+      addBuffer(program, Kind::Weight, 0, constant(kTableRows * 4));
+  uint32_t rows = addBuffer(program, Kind::Workspace, -1, bytes(4));
+  uint32_t product = addBuffer(program, Kind::Workspace, -1, bytes(4));
+  uint32_t y = addBuffer(program, Kind::Output, 0, bytes(4));
+  addStep(program, "gather", {ids, table, rows});
+  addStep(program, "multiply", {rows, x, product});
+  addStep(program, "mask", {product, mask, y});
+}
+
+std::vector<KernelFacts> lookupFacts() {
+  std::vector<KernelFacts> facts(3);
+  facts[0].tasks = symbol(B);
+  facts[0].scratch = times(symbol(S), constant(8));
+  facts[1].tasks = elements();
+  facts[1].flops = elements();
+  facts[1].bytes = bytes(12);
+  facts[2].tasks = elements();
+  return facts;
 }
 } // namespace
 
@@ -247,8 +262,9 @@ prog::ProgramT lookupProgram(const std::string &storePath) {
   program.checks.push_back(check(prog::CheckKind::AtMost, symbol(S),
                                  constant(kMaxLength), -1,
                                  "the model has 64 positions"));
-  program.plans.push_back(lookupPlan("avx2"));
-  program.plans.push_back(lookupPlan("avx512"));
+  lookupSteps(program);
+  addLevel(program, "avx2", lookupFacts());
+  addLevel(program, "avx512", lookupFacts());
 
   runtime::StoreWriter writer;
   std::vector<float> table(kTableRows);

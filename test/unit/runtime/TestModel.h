@@ -47,14 +47,24 @@ std::unique_ptr<prog::TensorT> tensor(const std::string &name,
                                       prog::DType dtype);
 void addDim(prog::TensorT &tensor, ExprPtr extent, const std::string &name);
 
-/// Appends a buffer and gives its number.
-int32_t addBuffer(prog::PlanT &plan, prog::BufferKind kind, int32_t index,
-                  ExprPtr bytes, int32_t first = 0, int32_t last = 0);
-prog::StepT &addStep(prog::PlanT &plan, int32_t kernel, const std::string &name,
-                     std::vector<int32_t> operands, ExprPtr tasks);
+/// Appends an expression, a buffer, or a level and gives its number.
+uint32_t addExpr(prog::ProgramT &program, ExprPtr expr);
+uint32_t addBuffer(prog::ProgramT &program, prog::BufferKind kind,
+                   int32_t index, ExprPtr bytes);
+/// Appends a step with the next kernel's number.
+void addStep(prog::ProgramT &program, const std::string &name,
+             const std::vector<uint32_t> &operands);
 
-/// After the step, `symbol` is the first int64 of the buffer.
-void addDefinition(prog::StepT &step, int32_t symbol, int32_t buffer);
+/// What a level says about one kernel; what is left out is 0.
+struct KernelFacts {
+  ExprPtr tasks, scratch, flops, bytes;
+};
+void addLevel(prog::ProgramT &program, const std::string &name,
+              std::vector<KernelFacts> kernels);
+
+/// After `step`, `symbol` is the int64 at buffer[index].
+void addDefinition(prog::ProgramT &program, uint32_t step, uint32_t symbol,
+                   uint32_t buffer, ExprPtr index);
 
 /// An object that owns what its descriptor points to.
 struct TestObject {
@@ -76,7 +86,7 @@ enum { kTableRows = 100, kMaxLength = 64 };
 prog::ProgramT lookupProgram(const std::string &storePath);
 std::vector<JnKernel> lookupKernels();
 float tableValue(int64_t row);
-/// Makes the object for `program`; one plan is copied to both levels.
+/// Makes the object for `program`; both levels have the same kernels.
 void makeObject(const prog::ProgramT &program, std::vector<JnKernel> kernels,
                 TestObject &object);
 
