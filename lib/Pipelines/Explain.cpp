@@ -38,6 +38,7 @@ private:
   void relation(RelType type);
   void node(Value value, const std::string &indent, bool last);
   void pipeline(pipe::RunOp run);
+  void counted(const StepTime &step);
   double estimate(const SymExpr &expr) {
     auto value = expr.evaluate([&](StringRef symbol) -> std::optional<int64_t> {
       auto it = extents.find(symbol.drop_front().str());
@@ -80,6 +81,12 @@ void TreePrinter::relation(RelType type) {
   os << "] " << type.getElementType();
 }
 
+void TreePrinter::counted(const StepTime &step) {
+  os << "  counted " << quantity(step.flops) << "FLOP, "
+     << quantity(step.readBytes) << "B read, " << quantity(step.writtenBytes)
+     << "B written, " << quantity(step.storeBytes) << "B of the store";
+}
+
 void TreePrinter::pipeline(pipe::RunOp run) {
   auto [number, kernel] = kernels.lookup(run.getKernelAttr().getAttr());
   const LoweredKernel &cost = runner.lowered.levels.front().kernels[number];
@@ -97,11 +104,12 @@ void TreePrinter::pipeline(pipe::RunOp run) {
     name = loc.getName().str();
   auto it = times.find(std::to_string(steps.lookup(run)));
   if (it != times.end()) {
-    double seconds = it->second.seconds;
-    os << llvm::format("  %.1f us", seconds * 1e6);
-    if (seconds > 0 && peak > 0)
+    const StepTime &step = it->second;
+    os << llvm::format("  %.1f us", step.seconds * 1e6);
+    counted(step);
+    if (step.seconds > 0 && peak > 0)
       os << llvm::format("  %.0f%% of peak",
-                         100 * estimate(cost.flops) / seconds / peak);
+                         100 * step.flops / step.seconds / peak);
   }
   if (!name.empty())
     os << "  (" << name << ")";
@@ -151,7 +159,8 @@ void TreePrinter::print() {
        << "\n";
     node(result, "", true);
   }
-  double flops = 0, bytes = 0, seconds = 0;
+  double flops = 0, bytes = 0;
+  StepTime total;
   for (auto &[op, number] : steps) {
     auto run = cast<pipe::RunOp>(op);
     auto &kernel =
@@ -160,16 +169,22 @@ void TreePrinter::print() {
     flops += estimate(kernel.flops);
     bytes += estimate(kernel.bytes);
     if (auto it = times.find(std::to_string(number)); it != times.end())
-      seconds += it->second.seconds;
+      for (double StepTime::*figure :
+           {&StepTime::seconds, &StepTime::flops, &StepTime::readBytes,
+            &StepTime::writtenBytes, &StepTime::storeBytes})
+        total.*figure += it->second.*figure;
   }
   os << steps.size() << " pipelines, " << kernels.size() << " kernels, "
      << quantity(flops) << "FLOP, " << quantity(bytes) << "B at";
   for (auto &[name, extent] : extents)
     os << " " << name << "=" << extent;
-  if (seconds > 0)
-    os << llvm::format("; %.3f ms, %.0f%% of peak %.0f GFLOP/s",
-                       seconds * 1e3, peak > 0 ? 100 * flops / seconds / peak : 0.0,
-                       peak / 1e9);
+  if (total.seconds > 0) {
+    os << llvm::format("; %.3f ms", total.seconds * 1e3);
+    counted(total);
+    os << llvm::format(
+        ", %.0f%% of peak %.0f GFLOP/s",
+        peak > 0 ? 100 * total.flops / total.seconds / peak : 0.0, peak / 1e9);
+  }
   os << "\n";
 }
 

@@ -129,15 +129,21 @@ Outcome joinery::measureModel(MLIRContext *context,
     outputs.tensors[i].data = outputs.storage[i].data();
   }
 
-  std::map<uint64_t, std::vector<double>> samples;
+  struct Sample {
+    std::vector<double> seconds;
+    jn_trace_step last;
+  };
+  using Samples = std::map<uint64_t, Sample>;
+  Samples samples;
   jn_context_options contextOptions{};
   contextOptions.size = sizeof(contextOptions);
   contextOptions.flags = JN_CONTEXT_GROW;
   contextOptions.threads = threads;
   contextOptions.trace_data = &samples;
   contextOptions.trace = [](void *data, const jn_trace_step *step) {
-    (*static_cast<std::map<uint64_t, std::vector<double>> *>(data))[step->index]
-        .push_back(step->ns * 1e-9);
+    Sample &sample = (*static_cast<Samples *>(data))[step->index];
+    sample.seconds.push_back(step->ns * 1e-9);
+    sample.last = *step;
   };
   jn_context *run = nullptr;
   if (jn_context_create(model, &contextOptions, &run, &error) != JN_OK)
@@ -152,10 +158,15 @@ Outcome joinery::measureModel(MLIRContext *context,
                &error) != JN_OK)
       return fail(error.message);
   }
-  for (auto &[index, values] : samples) {
+  for (auto &[index, sample] : samples) {
+    std::vector<double> &values = sample.seconds;
     std::nth_element(values.begin(), values.begin() + values.size() / 2,
                      values.end());
-    times[std::to_string(index)].seconds = values[values.size() / 2];
+    times[std::to_string(index)] = {values[values.size() / 2],
+                                    double(sample.last.flops),
+                                    double(sample.last.read_bytes),
+                                    double(sample.last.written_bytes),
+                                    double(sample.last.store_bytes)};
   }
   level = jn_model_isa(model);
   return Outcome::Done;

@@ -15,6 +15,8 @@ namespace joinery {
 
 struct StepTime {
   double seconds = 0; // median over the runs
+  /// As the runtime counted them in the last run.
+  double flops = 0, readBytes = 0, writtenBytes = 0, storeBytes = 0;
 };
 
 /// Compiles the model into a temporary directory, runs it on random inputs of

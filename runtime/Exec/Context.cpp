@@ -44,7 +44,7 @@ Context::Context(std::shared_ptr<const Model> theModel,
       level(model->level()), options(theOptions),
       runPlan(*model, theOptions.threads), symbols(program.symbols.size()),
       inputData(program.inputs.size()), bufferData(program.buffers.size()),
-      capacities(program.outputs.size()), faults(theOptions.threads) {
+      capacities(program.outputs.size()), reports(theOptions.threads) {
   size_t count = 0;
   for (const Step &step : program.steps) {
     firstOperand.push_back(count);
@@ -222,7 +222,7 @@ struct Context::StepCall {
   int64_t tasks;
   char *scratch;
   uint64_t scratchStride;
-  WorkerFault *faults;
+  Report *reports;
 
   /// Where worker w's tasks begin: floor(w * tasks / threads), without a
   /// product that could overflow.
@@ -232,14 +232,15 @@ struct Context::StepCall {
 
   static void run(void *data, uint32_t worker, uint32_t threads) {
     const auto &self = *static_cast<const StepCall *>(data);
-    JnFault &fault = self.faults[worker].fault;
-    fault = {-1, 0, 0};
+    Report &report = self.reports[worker];
+    report = {{-1, 0, 0}, {0, 0}};
     JnKernelCall call = {self.buffers,
                          self.symbols,
                          share(self.tasks, worker, threads),
                          share(self.tasks, int64_t(worker) + 1, threads),
                          self.scratch + worker * self.scratchStride,
-                         &fault};
+                         &report.fault,
+                         &report.counters};
     self.kernel(&call);
   }
 };
@@ -272,33 +273,54 @@ Status Context::runStep(Team &team, size_t number) {
                      tasks,
                      workspace() + runPlan.scratchOffset(number),
                      runPlan.scratchStride(number),
-                     faults.data()};
+                     reports.data()};
     team.run(StepCall::run, &call, threads);
     // The least position: the same fault for any number of threads.
     const JnFault *first = nullptr;
     for (uint32_t i = 0; i < threads; ++i) {
-      const JnFault &fault = faults[i].fault;
+      const JnFault &fault = reports[i].fault;
       if (fault.check != -1 && (!first || fault.position < first->position))
         first = &fault;
     }
     if (first)
       return faultStatus(*first);
   }
-  if (options.trace) {
-    jn_trace_step trace = {};
-    trace.size = sizeof(trace);
-    trace.index = number;
-    trace.name = step.name.c_str();
-    trace.ns = nanoseconds() - start;
-    if (!kernel.flops.evaluate(symbols.data(), trace.flops))
-      trace.flops = 0;
-    if (!kernel.bytes.evaluate(symbols.data(), trace.bytes))
-      trace.bytes = 0;
-    trace.tasks = tasks;
-    trace.threads = threads;
-    options.trace(options.traceData, &trace);
-  }
+  if (options.trace)
+    traceStep(number, nanoseconds() - start, tasks, threads);
   return define(step, tasks > 0);
+}
+
+/// Says what the step did: extents are those of this run, symbols that steps
+/// define included, and kernels have counted what only they know.
+void Context::traceStep(size_t number, uint64_t ns, int64_t tasks,
+                        uint32_t threads) const {
+  const Step &step = program.steps[number];
+  const Kernel &kernel = level.kernels[step.kernel];
+  jn_trace_step trace = {};
+  trace.size = sizeof(trace);
+  trace.index = number;
+  trace.name = step.name.c_str();
+  trace.ns = ns;
+  trace.tasks = tasks;
+  trace.threads = threads;
+  auto add = [&](const Expr &expr, int64_t &to) {
+    int64_t value;
+    if (tasks > 0 && expr.evaluate(symbols.data(), value))
+      to += value;
+  };
+  add(kernel.flops, trace.flops);
+  for (size_t i = 0; i + 1 < step.operands.size(); ++i)
+    add(kernel.bytes[i],
+        program.buffers[step.operands[i]].kind == Buffer::Kind::Weight
+            ? trace.store_bytes
+            : trace.read_bytes);
+  if (!step.operands.empty())
+    add(kernel.bytes.back(), trace.written_bytes);
+  for (uint32_t i = 0; i < threads; ++i) {
+    trace.flops += reports[i].counters.flops;
+    trace.read_bytes += reports[i].counters.bytes;
+  }
+  options.trace(options.traceData, &trace);
 }
 
 /// A step without tasks has counted nothing: it defines zeros.

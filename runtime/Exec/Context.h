@@ -54,6 +54,8 @@ private:
   void locateBuffers(DLTensor *outputs);
   Status execute();
   Status runStep(Team &team, size_t number);
+  void traceStep(size_t number, uint64_t ns, int64_t tasks,
+                 uint32_t threads) const;
   Status define(const Step &step, bool ran);
   Status faultStatus(const JnFault &fault) const;
   Status finishOutputs(DLTensor *outputs) const;
@@ -80,10 +82,11 @@ private:
   /// The caller's capacity, per output.
   std::vector<int64_t> capacities;
   /// One per worker, a cache line each: workers write them.
-  struct alignas(64) WorkerFault {
+  struct alignas(64) Report {
     JnFault fault;
+    JnCounters counters;
   };
-  std::vector<WorkerFault> faults;
+  std::vector<Report> reports;
 };
 
 } // namespace joinery::runtime

@@ -290,24 +290,30 @@ private:
   }
 
   Status levels() {
-    size_t used = 0;
-    for (const Step &step : program.steps)
-      used = std::max(used, size_t(step.kernel) + 1);
     for (const auto *from : vector(source.levels())) {
       program.levels.emplace_back();
       Level &level = program.levels.back();
       level.name = text(from->name());
+      const auto &bytes = vector(from->operand_bytes());
+      uint32_t nextOperand = 0;
       for (const auto *kernel : vector(from->kernels())) {
         level.kernels.emplace_back();
         Kernel &to = level.kernels.back();
         JN_TRY(numbered(kernel->tasks(), to.tasks));
         JN_TRY(numbered(kernel->scratch(), to.scratch));
         JN_TRY(numbered(kernel->flops(), to.flops));
-        JN_TRY(numbered(kernel->bytes(), to.bytes));
+        if (kernel->operands() > bytes.size() - nextOperand)
+          return bad("has a kernel without its operands");
+        to.bytes.resize(kernel->operands());
+        for (Expr &expr : to.bytes)
+          JN_TRY(numbered(bytes[nextOperand++], expr));
         to.dynamic = isDynamic(to.tasks) || isDynamic(to.scratch);
       }
-      if (level.kernels.size() < used)
-        return bad("lacks kernels for the level '" + level.name + "'");
+      for (const Step &step : program.steps)
+        if (step.kernel >= level.kernels.size() ||
+            level.kernels[step.kernel].bytes.size() != step.operands.size())
+          return bad("lacks the kernel of step '" + step.name +
+                     "' for the level '" + level.name + "'");
     }
     return {};
   }

@@ -82,7 +82,8 @@ struct Kernel {
   Expr tasks;
   Expr scratch;
   Expr flops;
-  Expr bytes;
+  /// Bytes moved of each operand, the result last.
+  std::vector<Expr> bytes;
   /// `tasks` or `scratch` depends on a symbol that a step defines.
   bool dynamic = false;
 };

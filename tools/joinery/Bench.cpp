@@ -119,8 +119,12 @@ static void printJson(const BenchOptions &options, const Model &model,
   json["iterations"] = result.times.size();
   json["tokens"] = result.tokens;
   json["tokens_per_s"] = double(result.tokens) / result.median();
-  json["flops"] = result.trace.flops();
-  json["gflops"] = result.trace.flops() / result.median() / 1e9;
+  // Counted in runs of their own, as the runtime's trace says.
+  double flops = result.trace.total(&Trace::Step::flops);
+  json["flops"] = flops;
+  json["read_bytes"] = result.trace.total(&Trace::Step::readBytes);
+  json["written_bytes"] = result.trace.total(&Trace::Step::writtenBytes);
+  json["gflops"] = flops / result.median() / 1e9;
   json["peak_gflops"] = result.peakGflops;
   json["load_s"] = result.load;
   json["rss_bytes"] = peakRss();
@@ -134,7 +138,9 @@ static void printJson(const BenchOptions &options, const Model &model,
       json["steps"].push_back({{"name", step.name},
                                {"s", step.ns / 1e9},
                                {"flops", step.flops},
-                               {"bytes", step.bytes},
+                               {"read_bytes", step.readBytes},
+                               {"written_bytes", step.writtenBytes},
+                               {"store_bytes", step.storeBytes},
                                {"tasks", step.tasks},
                                {"threads", step.threads}});
   // Names come from files: whatever is no UTF-8 is replaced, not thrown at us.
@@ -145,7 +151,8 @@ static void printJson(const BenchOptions &options, const Model &model,
 
 static void printText(const BenchOptions &options, const Model &model,
                       const Result &result) {
-  double gflops = result.trace.flops() / result.median() / 1e9;
+  double gflops =
+      result.trace.total(&Trace::Step::flops) / result.median() / 1e9;
   std::printf("%s: %s, %s, %u threads, %lld tokens\n",
               jn_model_name(model.get()), jn_model_precision(model.get()),
               jn_model_isa(model.get()), result.threads,

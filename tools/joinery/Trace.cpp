@@ -19,7 +19,9 @@ void Trace::record(void *data, const jn_trace_step *step) {
   entry.name = step->name;
   entry.ns += double(step->ns);
   entry.flops += double(step->flops);
-  entry.bytes += double(step->bytes);
+  entry.readBytes += double(step->read_bytes);
+  entry.writtenBytes += double(step->written_bytes);
+  entry.storeBytes += double(step->store_bytes);
   entry.tasks = step->tasks;
   entry.threads = step->threads;
 }
@@ -35,18 +37,17 @@ void Trace::detach(const Context &context) {
 }
 
 void Trace::average(int64_t runs) {
-  for (Step &step : recorded) {
-    step.ns /= double(runs);
-    step.flops /= double(runs);
-    step.bytes /= double(runs);
-  }
+  for (Step &step : recorded)
+    for (double Step::*figure : {&Step::ns, &Step::flops, &Step::readBytes,
+                                 &Step::writtenBytes, &Step::storeBytes})
+      step.*figure /= double(runs);
 }
 
-double Trace::flops() const {
-  double total = 0;
+double Trace::total(double Step::*figure) const {
+  double sum = 0;
   for (const Step &step : recorded)
-    total += step.flops;
-  return total;
+    sum += step.*figure;
+  return sum;
 }
 
 void Trace::print(FILE *to) const {
@@ -63,7 +64,8 @@ void Trace::print(FILE *to) const {
     std::fprintf(to, "%-*s %10.1f %6.2f %9.2f %8.2f %8lld %7u\n", int(width),
                  step.name.c_str(), step.ns / 1e3,
                  total > 0 ? 100 * step.ns / total : 0.0, step.flops / ns,
-                 step.bytes / ns, (long long)step.tasks, step.threads);
+                 (step.readBytes + step.writtenBytes + step.storeBytes) / ns,
+                 (long long)step.tasks, step.threads);
   }
   std::fprintf(to, "%-*s %10.1f\n", int(width), "total", total / 1e3);
 }

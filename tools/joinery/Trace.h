@@ -23,7 +23,9 @@ public:
     std::string name;
     double ns = 0;
     double flops = 0;
-    double bytes = 0;
+    double readBytes = 0;
+    double writtenBytes = 0;
+    double storeBytes = 0;
     int64_t tasks = 0;
     uint32_t threads = 0;
   };
@@ -35,7 +37,8 @@ public:
   void average(int64_t runs);
 
   const std::vector<Step> &steps() const { return recorded; }
-  double flops() const;
+  /// The sum of one figure over all steps.
+  double total(double Step::*figure) const;
   /// A table: time, share, GFLOP/s and GB/s per step.
   void print(FILE *to) const;
 

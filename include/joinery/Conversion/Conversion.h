@@ -30,7 +30,13 @@ mlir::LogicalResult fusePipelines(mlir::ModuleOp module);
 /// A kernel as the program sees it; expressions are over symbols (`?name`).
 struct LoweredKernel {
   std::string function; // its name in the lowered module
-  SymExpr tasks, scratch, flops, bytes;
+  SymExpr tasks, scratch;
+  /// Multiplications and additions of contractions, and bytes moved: the most.
+  SymExpr flops, bytes;
+  /// The same for each operand, the result last, but what the kernel counts
+  /// while it runs (JnCounters).
+  SymExpr fixedFlops;
+  std::vector<SymExpr> fixedBytes;
 };
 
 /// An obligation that kernels check while they run.

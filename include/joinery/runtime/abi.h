@@ -36,6 +36,15 @@ typedef struct JnFault {
   int64_t position;
 } JnFault;
 
+/// What a kernel did beside what follows from the extents: kernels whose work
+/// depends on values add to it.
+typedef struct JnCounters {
+  /// Multiplications and additions of contractions.
+  int64_t flops;
+  /// Bytes read of operands.
+  int64_t bytes;
+} JnCounters;
+
 /// The arguments of one kernel call: tasks [begin, end) of one step.
 typedef struct JnKernelCall {
   /// One pointer per operand of the step, in the step's order, each at least
@@ -49,6 +58,8 @@ typedef struct JnKernelCall {
   void *scratch;
   /// Written at most once per call, for the first violated obligation.
   JnFault *fault;
+  /// This worker's.
+  JnCounters *counters;
 } JnKernelCall;
 
 typedef void (*JnKernel)(const JnKernelCall *call);

@@ -98,9 +98,14 @@ typedef struct jn_trace_step {
   const char *name;
   /// Wall time, in nanoseconds.
   uint64_t ns;
-  /// Floating-point operations and bytes moved, as the compiler estimates them.
+  /// Multiplications and additions of contractions in this run: where work
+  /// depends on values (keys that a mask keeps), what was done.
   int64_t flops;
-  int64_t bytes;
+  /// Bytes of inputs and of other steps' results that the step read, of its
+  /// result, and of the store: each element counts once.
+  int64_t read_bytes;
+  int64_t written_bytes;
+  int64_t store_bytes;
   int64_t tasks;
   uint32_t threads;
 } jn_trace_step;

@@ -286,9 +286,13 @@ void ProgramBuilder::steps() {
 void ProgramBuilder::level(const LoweredLevel &level) {
   auto result = std::make_unique<prog::LevelT>();
   result->name = level.isa->name;
-  for (const LoweredKernel &kernel : level.kernels)
+  for (const LoweredKernel &kernel : level.kernels) {
     result->kernels.emplace_back(number(kernel.tasks), number(kernel.scratch),
-                                 number(kernel.flops), number(kernel.bytes));
+                                 number(kernel.fixedFlops),
+                                 kernel.fixedBytes.size());
+    for (const SymExpr &bytes : kernel.fixedBytes)
+      result->operand_bytes.push_back(number(bytes));
+  }
   program.levels.push_back(std::move(result));
 }
 

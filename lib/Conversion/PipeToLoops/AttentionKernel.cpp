@@ -242,6 +242,9 @@ void Attention::emitTask(Value task) {
     return e.offset(operand.pointer, e.value(joinDigits(start)), f32);
   };
   Value keyRows = base(k), valueRows = base(v);
+  e.count(e.mul(e.mul(kept, e.value(queryCount)),
+                e.index(2 * (depthCount + width))),
+          e.mul(kept, e.index(4 * (depthCount + width))));
   Value packedKeys = at(keysAt), packedValues = at(valuesAt);
   Value keyStride = e.value(k.stride), valueStride = e.value(v.stride);
   auto transpose = getOrCreateTranspose(module, e.target);
@@ -477,9 +480,9 @@ KernelCost Attention::emit() {
   KernelCost cost;
   cost.tasks = tasks;
   cost.scratch = e.scratchBytes;
-  cost.flops =
+  cost.countedFlops =
       tasks * queryCount * keys * SymExpr(2 * (depthCount + width));
-  cost.bytes = tasks * (queryCount + keys + keys) * SymExpr(4 * depthCount);
+  cost.counted = {key, weighted};
   return cost;
 }
 

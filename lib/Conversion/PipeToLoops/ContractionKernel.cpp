@@ -191,7 +191,5 @@ FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
   KernelCost cost;
   cost.tasks = tasks;
   cost.scratch = e.scratchBytes;
-  cost.flops = rowCount * SymExpr(2 * k * n);
-  cost.bytes = SymExpr(4 * k * n) + rowCount * SymExpr(4 * (k + n));
   return cost;
 }

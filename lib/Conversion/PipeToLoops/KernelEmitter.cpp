@@ -21,7 +21,7 @@ using rel::Monoid;
 //===----------------------------------------------------------------------===//
 
 /// The fields of JnKernelCall (runtime/abi.h), in order, all of 8 bytes.
-enum CallField { Buffers, Symbols, Begin, End, Scratch, Fault };
+enum CallField { Buffers, Symbols, Begin, End, Scratch, Fault, Counters };
 
 KernelEmitter::KernelEmitter(
     ModuleOp module, pipe::KernelOp kernel, const Isa &isa, StringRef name,
@@ -48,6 +48,7 @@ KernelEmitter::KernelEmitter(
   end = field(End, b.getI64Type());
   scratch = field(Scratch, pointer);
   faultPointer = field(Fault, pointer);
+  countersPointer = field(Counters, pointer);
   auto loadBuffer = [&](int32_t number) -> Value {
     Value address =
         LLVM::GEPOp::create(b, loc, pointer, pointer, buffersPointer,
@@ -74,6 +75,17 @@ KernelEmitter::KernelEmitter(
 func::FuncOp KernelEmitter::finish() {
   func::ReturnOp::create(b, loc);
   return function;
+}
+
+void KernelEmitter::count(Value flops, Value bytes) {
+  Value values[] = {flops, bytes};
+  for (int32_t i : {0, 1}) {
+    Value address = LLVM::GEPOp::create(
+        b, loc, countersPointer.getType(), b.getI64Type(), countersPointer,
+        ArrayRef<LLVM::GEPArg>{i});
+    Value before = LLVM::LoadOp::create(b, loc, b.getI64Type(), address);
+    LLVM::StoreOp::create(b, loc, add(before, values[i]), address);
+  }
 }
 
 //===----------------------------------------------------------------------===//

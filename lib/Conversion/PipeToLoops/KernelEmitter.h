@@ -122,6 +122,9 @@ public:
   SymExpr allocateScratch(const SymExpr &bytes);
   SymExpr scratchBytes;
 
+  /// Adds to the call's counters (JnCounters).
+  void count(mlir::Value flops, mlir::Value bytes);
+
   mlir::Value constant(mlir::Type type, double value);
   /// The greatest of a vector's lanes, their sum …, in a fixed order.
   mlir::Value reduceLanes(rel::Monoid monoid, mlir::Value vector);
@@ -159,7 +162,7 @@ private:
 
   const std::map<std::string, int64_t> &symbolNumbers;
   llvm::function_ref<int64_t(rel::LookupOp)> checkNumber;
-  mlir::Value buffersPointer, symbolsPointer, faultPointer;
+  mlir::Value buffersPointer, symbolsPointer, faultPointer, countersPointer;
   std::map<std::string, Atom> atoms;
   std::map<std::string, mlir::Value> symbols;
   llvm::DenseMap<mlir::Value, mlir::Value> buffers;

@@ -14,7 +14,11 @@ namespace joinery::lowering {
 
 /// What the program must know of a lowered kernel, over the symbols.
 struct KernelCost {
-  SymExpr tasks, scratch, flops, bytes;
+  SymExpr tasks, scratch;
+  /// The kernel itself counts what depends on values: at most so many of its
+  /// operations, and the bytes that it reads to compute `counted`.
+  SymExpr countedFlops;
+  llvm::SmallVector<mlir::Value> counted;
 };
 
 /// Each emits the body of the kernel that the emitter has begun. They fail with

@@ -7,6 +7,7 @@
 
 #include "joinery/Conversion/Conversion.h"
 #include "lib/Conversion/PipeToLoops/Kernels.h"
+#include "lib/Conversion/PipeToLoops/Work.h"
 #include "lib/Plan/Contraction.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -113,8 +114,13 @@ joinery::lowerKernels(ModuleOp module, ArrayRef<const Isa *> isas,
       if (failed(cost))
         return failure();
       setIsa(e.finish(), *isa);
-      level.kernels.push_back(
-          {name, cost->tasks, cost->scratch, cost->flops, cost->bytes});
+      lowering::KernelWork work = lowering::workOf(kernel);
+      SymExpr bytes;
+      for (const SymExpr &operand : work.bytes)
+        bytes = bytes + operand;
+      level.kernels.push_back({name, cost->tasks, cost->scratch, work.flops,
+                               bytes, work.flops - cost->countedFlops,
+                               lowering::workOf(kernel, cost->counted).bytes});
     }
     result.levels.push_back(std::move(level));
   }

@@ -118,7 +118,5 @@ FailureOr<KernelCost> lowering::emitRows(KernelEmitter &e) {
   KernelCost cost;
   cost.tasks = tasks;
   cost.scratch = e.scratchBytes;
-  cost.flops = stored.size();
-  cost.bytes = stored.size() * SymExpr(8);
   return cost;
 }

@@ -50,8 +50,16 @@ TEST(Program, RefusesBadMeaning) {
   expect([](P &p) { p.steps[0] = prog::Step(3, 3, 0, 6); });
   expect([](P &p) { p.steps[0] = prog::Step(UINT32_MAX, 3, 0, 6); });
   expect([](P &p) { p.levels[1]->kernels.pop_back(); });
-  expect([](P &p) { p.levels[0]->kernels[1] = prog::Kernel(99, 0, 0, 0); });
-  expect([](P &p) { p.levels[0]->kernels[1] = prog::Kernel(0, 0, 0, 99); });
+  using Kernel = prog::Kernel;
+  expect([](P &p) { p.levels[0]->kernels[1] = Kernel(0, 0, 0, 3); }, JN_OK);
+  expect([](P &p) { p.levels[0]->kernels[1] = Kernel(99, 0, 0, 3); });
+  expect([](P &p) { p.levels[0]->kernels[1] = Kernel(0, 0, 99, 3); });
+  // Operands that steps do not have, or that are not there.
+  expect([](P &p) { p.levels[0]->kernels[1] = Kernel(0, 0, 0, 2); });
+  expect([](P &p) { p.levels[0]->kernels[2] = Kernel(0, 0, 0, 4); });
+  expect([](P &p) { p.levels[0]->kernels[2] = Kernel(0, 0, 0, ~0u); });
+  expect([](P &p) { p.levels[0]->operand_bytes.pop_back(); });
+  expect([](P &p) { p.levels[0]->operand_bytes[0] = 99; });
   // Operands and names that are not there.
   expect([](P &p) { p.steps[2] = prog::Step(2, 4, 0, 4); });
   expect([](P &p) { p.steps[2] = prog::Step(2, UINT32_MAX, 0, 4); });

@@ -248,8 +248,15 @@ TEST_F(Run, Traces) {
   ASSERT_EQ(steps.size(), 3u);
   EXPECT_STREQ(steps[1].name, "multiply");
   EXPECT_EQ(steps[1].flops, 15);
-  EXPECT_EQ(steps[1].bytes, 180);
+  EXPECT_EQ(steps[1].read_bytes, 120);
+  EXPECT_EQ(steps[1].written_bytes, 60);
   EXPECT_EQ(steps[1].tasks, 15);
+  EXPECT_EQ(steps[0].read_bytes, 120);
+  EXPECT_EQ(steps[0].store_bytes, 60);
+  // Counted by the kernel: ten of the mask's elements are 1.
+  EXPECT_EQ(steps[2].flops, 10);
+  EXPECT_EQ(steps[2].read_bytes, 120 + 40);
+  EXPECT_EQ(steps[2].written_bytes, 60);
   EXPECT_EQ(steps[0].tasks, 3);
 }
 
@@ -301,6 +308,8 @@ prog::ProgramT positionsProgram(bool lie, ExprPtr index = symbol(0)) {
     facts[0].tasks = binary(prog::Opcode::Min, symbol(0), constant(1));
     facts[1].tasks = binary(prog::Opcode::Min, symbol(1), constant(1));
     facts[1].scratch = symbol(1);
+    facts[0].bytes.resize(2);
+    facts[1].bytes.resize(2);
     addLevel(program, level, std::move(facts));
   }
   return program;

@@ -111,8 +111,11 @@ void addLevel(prog::ProgramT &program, const std::string &name,
   };
   for (KernelFacts &facts : kernels) {
     uint32_t tasks = number(facts.tasks), scratch = number(facts.scratch);
-    uint32_t flops = number(facts.flops), bytes = number(facts.bytes);
-    level->kernels.emplace_back(tasks, scratch, flops, bytes);
+    uint32_t flops = number(facts.flops);
+    level->kernels.emplace_back(tasks, scratch, flops,
+                                uint32_t(facts.bytes.size()));
+    for (ExprPtr &bytes : facts.bytes)
+      level->operand_bytes.push_back(number(bytes));
   }
   program.levels.push_back(std::move(level));
 }
@@ -186,8 +189,11 @@ void applyMask(const JnKernelCall *call) {
   auto *a = static_cast<const float *>(call->buffers[0]);
   auto *mask = static_cast<const int64_t *>(call->buffers[1]);
   auto *out = static_cast<float *>(call->buffers[2]);
-  for (int64_t i = call->begin; i < call->end; ++i)
+  for (int64_t i = call->begin; i < call->end; ++i) {
     out[i] = mask[i] ? a[i] : 0;
+    call->counters->flops += mask[i];
+    call->counters->bytes += 4 * mask[i];
+  }
 }
 
 std::unique_ptr<prog::CheckT> check(prog::CheckKind kind, ExprPtr lhs,
@@ -226,8 +232,14 @@ std::vector<KernelFacts> lookupFacts() {
   facts[0].scratch = times(symbol(S), constant(8));
   facts[1].tasks = elements();
   facts[1].flops = elements();
-  facts[1].bytes = bytes(12);
   facts[2].tasks = elements();
+  for (KernelFacts &kernel : facts)
+    for (int64_t size : {8, 4, 4})
+      kernel.bytes.push_back(bytes(size));
+  for (ExprPtr &operand : facts[1].bytes)
+    operand = bytes(4);
+  facts[2].bytes[0] = nullptr; // counted by the kernel
+  facts[2].bytes[1] = bytes(8);
   return facts;
 }
 } // namespace

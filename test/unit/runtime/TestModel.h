@@ -57,7 +57,8 @@ void addStep(prog::ProgramT &program, const std::string &name,
 
 /// What a level says about one kernel; what is left out is 0.
 struct KernelFacts {
-  ExprPtr tasks, scratch, flops, bytes;
+  ExprPtr tasks, scratch, flops;
+  std::vector<ExprPtr> bytes;
 };
 void addLevel(prog::ProgramT &program, const std::string &name,
               std::vector<KernelFacts> kernels);
