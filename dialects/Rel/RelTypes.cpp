@@ -67,6 +67,41 @@ SymExpr RelType::size() const {
   return product;
 }
 
+/// Every column is one digit, or the two digits of one block: a layout says
+/// where each element is.
+static LogicalResult
+verifyLayout(function_ref<InFlightDiagnostic()> emitError,
+             ArrayRef<Column> columns, ArrayAttr layout) {
+  llvm::StringMap<SmallVector<StringRef, 2>> digits;
+  for (Attribute digit : layout) {
+    auto text = dyn_cast<StringAttr>(digit);
+    StringRef name =
+        text ? text.getValue().split('/').first.split('%').first : "";
+    if (!llvm::any_of(columns, [&](Column c) { return c.getName() == name; }))
+      return emitError() << "the layout names " << digit
+                         << ", which is no digit of a column";
+    StringRef block = text.getValue().drop_front(name.size());
+    int64_t size;
+    if (!block.empty() &&
+        (block.drop_front().getAsInteger(10, size) || size <= 0))
+      return emitError() << "the layout's digit " << digit
+                         << " is not of the form c, c/A or c%A";
+    digits[name].push_back(block);
+  }
+  for (Column column : columns) {
+    auto &blocks = digits[column.getName()];
+    bool whole = blocks.size() == 1 && blocks[0].empty();
+    bool split = blocks.size() == 2 && !blocks[0].empty() &&
+                 !blocks[1].empty() && blocks[0][0] != blocks[1][0] &&
+                 blocks[0].drop_front() == blocks[1].drop_front();
+    if (!whole && !split)
+      return emitError() << "the layout must have column '" << column.getName()
+                         << "' as one digit, or as '" << column.getName()
+                         << "/A' and '" << column.getName() << "%A'";
+  }
+  return success();
+}
+
 LogicalResult RelType::verify(function_ref<InFlightDiagnostic()> emitError,
                               ArrayRef<Column> columns, Type elementType,
                               ArrayAttr layout) {
@@ -93,16 +128,7 @@ LogicalResult RelType::verify(function_ref<InFlightDiagnostic()> emitError,
       return emitError() << "column '" << column.getName()
                          << "' has a negative extent";
   }
-  if (layout)
-    for (Attribute digit : layout) {
-      auto text = dyn_cast<StringAttr>(digit);
-      StringRef name =
-          text ? text.getValue().split('/').first.split('%').first : "";
-      if (!llvm::any_of(columns, [&](Column c) { return c.getName() == name; }))
-        return emitError() << "the layout names " << digit
-                           << ", which is no digit of a column";
-    }
-  return success();
+  return layout ? verifyLayout(emitError, columns, layout) : success();
 }
 
 /// column-list ::= `[` (name `:` (integer | `?` name | string)),* `]`

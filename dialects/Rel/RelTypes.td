@@ -19,13 +19,15 @@ def Rel_RelType : TypeDef<Rel_Dialect, "Rel"> {
     !rel.rel<[b: ?batch, s: ?seq, h: 384] x f32>
     !rel.rel<[s: "?seq + 1"] x i64>
     !rel.rel<[k: 768, n: 3072] x f32, ["n/48", "k", "n%48"]>
+    !rel.rel<[k: 768, n: 3072] x bf16, ["n/48", "k/2", "n%48", "k%2"]>
     ```
     An extent is an integer, a symbol (`?name`), or a quoted polynomial over
     symbols. The order of columns is the order of the default storage layout and
     carries no meaning otherwise. After `plan` a materialised relation also has
     a physical layout: the digits of its columns from the slowest to the fastest
     varying, where `n/48` is the number of the 48-wide panel and `n%48` the lane
-    in it; panels are zero-padded.
+    in it; panels are zero-padded. A column is one digit or two such. The last
+    example holds pairs along `k`: the two bf16 of one 32-bit lane.
   }];
   let parameters = (ins
     ArrayRefParameter<"Column">:$columns,

@@ -38,6 +38,19 @@ llvm::ArrayRef<Isa> allIsas() {
        .features = "",
        .l1 = 32 << 10,
        .l2 = 1 << 20},
+      {.name = "avx512_bf16",
+       .lanes = 16,
+       .registers = 32,
+       .mr = 8,
+       .nr = 48,
+       .unroll = 4,
+       .kc = 1536,
+       .cpu = "x86-64-v4",
+       .features = "+avx512bf16",
+       .l1 = 32 << 10,
+       .l2 = 1 << 20,
+       .dotBF16 = true,
+       .base = "avx512"},
   };
   return isas;
 }

@@ -1,4 +1,4 @@
-//===- MicroKernel.cpp - Generated f32 contractions -----------------------===//
+//===- MicroKernel.cpp - Generated contractions ---------------------------===//
 //
 // Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -21,8 +21,13 @@ constexpr int64_t kPrefetchBlock = 32;
 
 class GemmGenerator {
 public:
-  GemmGenerator(ModuleOp module, const Isa &isa, int64_t width, StringRef name)
-      : k(module, isa, name), isa(isa), width(width) {}
+  GemmGenerator(ModuleOp module, const Isa &isa, int64_t width,
+                Operands operands, StringRef name)
+      : k(module, isa, name), isa(isa), width(width),
+        laneDepth(operands == Operands::DecodedPairs ? kPairDepth : 1),
+        operands(operands) {
+    lanes = VectorType::get(isa.lanes, k.b.getI32Type());
+  }
 
   func::FuncOp run() {
     Type i1 = k.b.getI1Type();
@@ -36,7 +41,8 @@ public:
     unrolledDepth = k.roundDown(depth, isa.unroll);
 
     Value zero = k.constant(0);
-    prefetchEnd = k.select(k.isNull(next), zero, k.mul(depth, width));
+    prefetchEnd =
+        k.select(k.isNull(next), zero, k.mul(k.ceilDiv(depth, laneDepth), width));
     planPrefetch();
     Value row = zero, offset = zero;
     for (int64_t tileRows : tileSizes())
@@ -77,7 +83,8 @@ private:
     tiles = k.max(tiles, k.constant(1));
     prefetchBlock =
         k.min(k.mul(tiles, 2 * isa.unroll), k.constant(kPrefetchBlock));
-    Value lines = k.mul(prefetchBlock, width / kCacheLine);
+    Value lines =
+        k.mul(k.ceilDiv(prefetchBlock, laneDepth), width / kCacheLine);
     lines = k.div(k.add(k.add(lines, tiles), -1), tiles);
     prefetchBurst = k.mul(lines, kCacheLine);
   }
@@ -131,17 +138,17 @@ private:
     Values init(branch.getResults());
     init.push_back(offset);
 
-    auto step = [&](Value index, int64_t u, MutableArrayRef<Value> acc) {
+    // `half` of a lane: the even or the odd step of a pair.
+    auto step = [&](Value bRow, Value index, int64_t u, int64_t half,
+                    MutableArrayRef<Value> acc) {
       Values bs;
-      Value bRow = k.at(bGroup, k.mul(k.add(index, u), ldb));
       for (int64_t v = 0; v < vectors; ++v)
-        bs.push_back(k.loadVector(k.at(bRow, v * isa.lanes)));
+        bs.push_back(loadColumns(k.at(bRow, v * isa.lanes), half));
       for (int64_t r = 0; r < tileRows; ++r) {
-        Value scalar = k.load(k.f32, k.at(k.at(aRows[r], index), u));
-        Value as = vector::BroadcastOp::create(k.b, k.vec, scalar);
+        Value as = broadcastRow(k.at(k.at(aRows[r], index), u));
         for (int64_t v = 0; v < vectors; ++v) {
           Value &sum = acc[r * vectors + v];
-          sum = vector::FMAOp::create(k.b, as, bs[v], sum);
+          sum = multiplyAdd(as, bs[v], sum);
         }
       }
     };
@@ -149,8 +156,12 @@ private:
       return k.loop(from, to, unroll, carried,
                     [&](Value index, ValueRange values) {
                       Values acc(values);
-                      for (int64_t u = 0; u < unroll; ++u)
-                        step(index, u, acc);
+                      Value lane = laneRow(index);
+                      for (int64_t u = 0; u < unroll; ++u) {
+                        Value row = k.add(lane, u / laneDepth);
+                        step(k.at(bGroup, k.mul(row, ldb)), index, u,
+                             u % laneDepth, acc);
+                      }
                       return acc;
                     });
     };
@@ -172,29 +183,97 @@ private:
                  return sums;
                });
     Value reached = acc.pop_back_val();
-    acc = steps(unrolledDepth, depth, 1, acc);
+    if (laneDepth == 1) {
+      acc = steps(unrolledDepth, depth, 1, acc);
+    } else {
+      // Whole pairs, then the even step of a last one.
+      Value whole = k.roundDown(depth, laneDepth);
+      acc = steps(unrolledDepth, whole, laneDepth, acc);
+      acc = k.loop(whole, depth, laneDepth, acc,
+                   [&](Value index, ValueRange values) {
+                     Values sums(values);
+                     step(k.at(bGroup, k.mul(laneRow(index), ldb)), index, 0, 0,
+                          sums);
+                     return sums;
+                   });
+    }
     for (int64_t r = 0; r < tileRows; ++r)
       for (int64_t v = 0; v < vectors; ++v)
         k.store(acc[r * vectors + v], k.at(cRows[r], v * isa.lanes));
     return reached;
   }
 
+  /// The row of B's lanes that holds a contraction step.
+  Value laneRow(Value index) {
+    return laneDepth == 1 ? index : k.div(index, k.constant(laneDepth));
+  }
+
+  /// A vector of B's columns at one step, as the product takes it.
+  Value loadColumns(Value address, int64_t half) {
+    if (operands == Operands::F32)
+      return k.loadVector(address);
+    Value pairs = k.load(lanes, address);
+    if (operands == Operands::Pairs)
+      return pairs;
+    // A bf16 is the upper half of an f32.
+    auto constant = [&](int64_t value) -> Value {
+      auto attr = k.b.getI32IntegerAttr(static_cast<int32_t>(value));
+      return arith::ConstantOp::create(
+          k.b, lanes, DenseElementsAttr::get(lanes, Attribute(attr)));
+    };
+    Value upper =
+        half ? Value(arith::AndIOp::create(k.b, pairs, constant(0xffff0000)))
+             : Value(arith::ShLIOp::create(k.b, pairs, constant(16)));
+    return LLVM::BitcastOp::create(k.b, k.vec, upper);
+  }
+
+  /// An element (or a pair) of A in all lanes.
+  Value broadcastRow(Value address) {
+    bool pairs = operands == Operands::Pairs;
+    Value scalar = k.load(pairs ? Type(k.b.getI32Type()) : k.f32, address);
+    return vector::BroadcastOp::create(k.b, pairs ? lanes : k.vec, scalar);
+  }
+
+  Value multiplyAdd(Value a, Value b, Value sum) {
+    if (operands != Operands::Pairs)
+      return vector::FMAOp::create(k.b, a, b, sum);
+    auto halves = VectorType::get(2 * isa.lanes, k.b.getBF16Type());
+    auto cast = [&](Value value) -> Value {
+      return LLVM::BitcastOp::create(k.b, halves, value);
+    };
+    return LLVM::CallIntrinsicOp::create(
+               k.b, k.vec,
+               k.b.getStringAttr("llvm.x86.avx512bf16.dpbf16ps." +
+                                 std::to_string(32 * isa.lanes)),
+               ValueRange{sum, cast(b), cast(a)})
+        .getResult(0);
+  }
+
   KernelBuilder k;
   const Isa &isa;
   int64_t width;
+  /// Contraction steps in one row of B's lanes.
+  int64_t laneDepth;
+  Operands operands;
+  VectorType lanes;
   Value a, lda, bPanel, ldb, c, ldc, rows, depth, accumulate, next;
   Value unrolledDepth, prefetchEnd, prefetchBlock, prefetchBurst;
 };
 
 } // namespace
 
-func::FuncOp getOrCreateGemm(ModuleOp module, const Isa &isa, int64_t width) {
+func::FuncOp getOrCreateGemm(ModuleOp module, const Isa &isa, int64_t width,
+                             Operands operands) {
+  assert((operands != Operands::Pairs || isa.dotBF16) &&
+         "the level has no product of pairs");
   assert(width % kRowPadding == 0 && width > 0 && width <= 64 &&
          "panels are 16, 32, 48 or 64 wide");
-  std::string name = "jn_gemm_f32x" + std::to_string(width) + "_" + isa.name;
+  const char *kinds[] = {"f32x", "decode_bf16x", "bf16x"};
+  std::string name = std::string("jn_gemm_") + kinds[int(operands)] +
+                     std::to_string(width) + "_" + isa.name;
   if (auto func = module.lookupSymbol<func::FuncOp>(name))
     return func;
-  return GemmGenerator(module, isa, width, name).run();
+  return GemmGenerator(module, isa, width, operands, name).run();
 }
 
 } // namespace joinery

@@ -74,6 +74,56 @@ public:
     return func;
   }
 
+  func::FuncOp packPairs() {
+    func::FuncOp func =
+        k.begin({k.ptr, k.i64, k.i64, k.i64, k.ptr, k.i64});
+    src = func.getArgument(0), ld = func.getArgument(1);
+    rows = func.getArgument(2), cols = func.getArgument(3);
+    dst = func.getArgument(4), ldd = func.getArgument(5);
+    int64_t n = isa.lanes;
+    Value zero = k.constant(0);
+    Value whole = k.roundDown(cols, 2 * n);
+    Value ragged = k.less(whole, cols), rest = k.sub(cols, whole);
+    Value low = firstLanes(rest), high = firstLanes(k.sub(rest, k.constant(n)));
+    // `lower` and `upper` hold consecutive elements; pairs stay adjacent.
+    auto convert = [&](Value lower, Value upper, Value to) {
+      auto halves = VectorType::get(2 * n, k.b.getBF16Type());
+      Value packed =
+          LLVM::CallIntrinsicOp::create(
+              k.b, halves,
+              k.b.getStringAttr("llvm.x86.avx512bf16.cvtne2ps2bf16." +
+                                std::to_string(32 * n)),
+              ValueRange{upper, lower})
+              .getResult(0);
+      k.store(packed, to);
+    };
+    k.loop(zero, rows, 1, {}, [&](Value r, ValueRange) -> Values {
+      Value from = k.at(src, k.mul(r, ld)), to = k.at(dst, k.mul(r, ldd));
+      auto pairAt = [&](Value c) {
+        return k.at(to, k.div(c, k.constant(2)));
+      };
+      k.loop(zero, whole, 2 * n, {}, [&](Value c, ValueRange) -> Values {
+        Value address = k.at(from, c);
+        convert(k.loadVector(address), k.loadVector(k.at(address, n)),
+                pairAt(c));
+        return {};
+      });
+      scf::IfOp::create(k.b, ragged, [&](OpBuilder &, Location loc) {
+        Value address = k.at(from, whole);
+        auto masked = [&](Value at, Value mask) -> Value {
+          return LLVM::MaskedLoadOp::create(k.b, k.vec, at, mask, k.zero(),
+                                            /*alignment=*/4);
+        };
+        convert(masked(address, low), masked(k.at(address, n), high),
+                pairAt(whole));
+        scf::YieldOp::create(k.b, loc);
+      });
+      return {};
+    });
+    k.finish();
+    return func;
+  }
+
 private:
   func::FuncOp begin() {
     func::FuncOp func =
@@ -217,6 +267,14 @@ func::FuncOp getOrCreateCopyRows(ModuleOp module, const Isa &isa) {
   if (auto func = module.lookupSymbol<func::FuncOp>(name))
     return func;
   return MoveGenerator(module, isa, name).copyRows();
+}
+
+func::FuncOp getOrCreatePackPairs(ModuleOp module, const Isa &isa) {
+  assert(isa.dotBF16 && "the level has no instruction for it");
+  std::string name = "jn_pack_bf16_" + isa.name;
+  if (auto func = module.lookupSymbol<func::FuncOp>(name))
+    return func;
+  return MoveGenerator(module, isa, name).packPairs();
 }
 
 } // namespace joinery

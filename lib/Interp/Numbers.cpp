@@ -8,6 +8,7 @@
 #include "Bytecode.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 using namespace joinery;
@@ -29,6 +30,17 @@ static double roundBits(double x, int precision, int minExponent,
   return rounded;
 }
 
+static uint32_t toBits(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof(bits));
+  return bits;
+}
+static float fromBits(uint32_t bits) {
+  float x;
+  std::memcpy(&x, &bits, sizeof(x));
+  return x;
+}
+
 double interp::roundTo(double x, Type type) {
   if (type.isF64())
     return x;
@@ -36,6 +48,11 @@ double interp::roundTo(double x, Type type) {
     return static_cast<float>(x);
   if (type.isF16())
     return roundBits(x, 11, -14, 65504.0);
+  // Weights are f32 numbers: their upper halves do.
+  if (float single = static_cast<float>(x); type.isBF16() && single == x) {
+    uint32_t bits = (toBits(single) + 0x7fff + (toBits(single) >> 16 & 1));
+    return fromBits(bits & 0xffff0000);
+  }
   if (type.isBF16())
     return roundBits(x, 8, -126, 3.3895313892515355e38);
   return x;

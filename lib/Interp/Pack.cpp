@@ -68,6 +68,11 @@ static void store(const Lanes &lanes, int64_t n, Type type, bool isFloat,
       std::memcpy(&raw, &x, 4);
     } else if (bits == 64) {
       std::memcpy(&raw, &lanes.f()[i], 8);
+    } else if (float f = lanes.f()[i]; type.isBF16() && f == lanes.f()[i]) {
+      // The upper half of an f32, rounded to nearest and to even.
+      uint32_t single;
+      std::memcpy(&single, &f, 4);
+      raw = (single + 0x7fff + (single >> 16 & 1)) >> 16;
     } else {
       bool lossy;
       APFloat x(lanes.f()[i]);

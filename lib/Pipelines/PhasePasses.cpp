@@ -21,14 +21,20 @@ namespace {
 /// rel -> blocked rel (see planModule).
 struct PlanPass : PassWrapper<PlanPass, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(PlanPass)
+  PlanPass() = default;
+  PlanPass(const PlanPass &other) : PassWrapper(other) {}
   StringRef getArgument() const final { return "plan"; }
   StringRef getDescription() const final {
     return "Choose pipelines, layouts and algorithms by cost";
   }
   void runOnOperation() final {
-    if (failed(planModule(getOperation(), PlanOptions())))
+    PlanOptions options;
+    options.precision = bf16 ? Precision::BF16 : Precision::F32;
+    if (failed(planModule(getOperation(), options)))
       signalPassFailure();
   }
+  Option<bool> bf16{*this, "bf16", llvm::cl::desc("store weights in bf16"),
+                    llvm::cl::init(false)};
 };
 
 /// blocked rel -> pipe (see fusePipelines).

@@ -46,6 +46,10 @@ void joinery::registerDialects(DialectRegistry &registry) {
   registerCodeGenDialects(registry);
 }
 
+std::string joinery::fastestPrecision() {
+  return __builtin_cpu_supports("avx512bf16") ? "bf16" : "f32";
+}
+
 Outcome joinery::checkInput(MLIRContext *context, const std::string &path) {
   std::error_code error = llvm::sys::fs::access(path, llvm::sys::fs::AccessMode::Exist);
   if (!error && llvm::sys::fs::is_directory(path))
@@ -108,7 +112,10 @@ LogicalResult PhaseRunner::runPhase(Phase phase) {
     pm.addPass(optimize::createMergeJoins());
     if (failed(pm.run(*module)))
       return failure();
-    return planModule(*module, PlanOptions());
+    PlanOptions plan;
+    plan.precision =
+        options.precision == "bf16" ? Precision::BF16 : Precision::F32;
+    return planModule(*module, plan);
   }
   case Phase::Fuse:
     return fusePipelines(*module);

@@ -87,6 +87,25 @@ plan::View plan::viewOf(Value value) {
   return view;
 }
 
+bool plan::isWidening(Operation *op) {
+  auto join = dyn_cast_or_null<JoinOp>(op);
+  if (!join || join.getInputs().size() != 1)
+    return false;
+  Block &body = join.getBody().front();
+  auto extend = dyn_cast_or_null<arith::ExtFOp>(
+      cast<YieldOp>(body.getTerminator()).getValue().getDefiningOp());
+  return extend && body.getOperations().size() == 2 &&
+         extend.getIn().getType().isBF16() && extend.getType().isF32();
+}
+
+plan::View plan::tableViewOf(Value value) {
+  View view = viewOf(value);
+  // A join of one input keeps its columns.
+  if (isWidening(view.base.getDefiningOp()))
+    view.base = view.base.getDefiningOp()->getOperand(0);
+  return view;
+}
+
 std::optional<SymExpr> plan::viewOffset(const View &view, RelType stored) {
   SymExpr offset;
   for (StringRef digit : stored.getLayout().getAsValueRange<StringAttr>()) {

@@ -34,6 +34,12 @@ struct View {
 /// Peels rekeys without a default off `value`.
 View viewOf(mlir::Value value);
 
+/// Is it a join that widens bf16 to f32 and does nothing else: how a plan reads
+/// a table that it stores in bf16?
+bool isWidening(mlir::Operation *op);
+/// viewOf, through a widening as well.
+View tableViewOf(mlir::Value value);
+
 /// The offset of a view in a base stored in the order of `layout` (plain
 /// columns only), over the keys of the view.
 std::optional<SymExpr> viewOffset(const View &view, rel::RelType stored);

@@ -41,17 +41,18 @@ int64_t plan::choosePanelWidth(int64_t n, int64_t widest) {
 
 plan::ContractionBlocks plan::chooseContractionBlocks(int64_t k, int64_t n,
                                                       int64_t width,
-                                                      bool wholeRows) {
+                                                      bool wholeRows,
+                                                      int64_t weightBytes) {
   constexpr int64_t element = 4, unit = 24, most = 192, least = 48;
   int64_t budget = cacheBudget();
   ContractionBlocks blocks{most, k};
   // Long rows are cut, so that a panel's slice takes at most a quarter.
-  int64_t slices = llvm::divideCeil(k * width * element, budget / 4);
+  int64_t slices = llvm::divideCeil(k * width * weightBytes, budget / 4);
   // Slices are equal up to a multiple of 16: a short last one wastes its start.
   if (slices > 1)
     blocks.slice = llvm::alignTo(llvm::divideCeil(k, slices), 16);
   bool waiting = wholeRows || blocks.slice < k;
-  int64_t panel = blocks.slice * width * element;
+  int64_t panel = blocks.slice * width * weightBytes;
   int64_t perRow =
       (blocks.slice + (waiting ? llvm::alignTo(n, width) : width)) * element;
   blocks.rows = std::clamp((budget - panel) / perRow / unit * unit, least, most);

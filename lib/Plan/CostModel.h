@@ -22,12 +22,12 @@ int64_t choosePanelWidth(int64_t n, int64_t widest);
 
 /// Rows that run through all panels before the next ones, and how much of k at
 /// a time, so that a slice of the rows, one panel and the results that wait for
-/// the epilogue stay in the level-2 cache.
+/// the epilogue stay in the level-2 cache. A weight takes `weightBytes`.
 struct ContractionBlocks {
   int64_t rows, slice;
 };
 ContractionBlocks chooseContractionBlocks(int64_t k, int64_t n, int64_t width,
-                                          bool wholeRows);
+                                          bool wholeRows, int64_t weightBytes);
 
 /// Queries and keys per block of an attention with heads of `depth` and
 /// `width` columns.

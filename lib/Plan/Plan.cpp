@@ -8,12 +8,17 @@
 #include "joinery/Plan/Plan.h"
 #include "lib/Plan/Breakers.h"
 #include "lib/Plan/CostModel.h"
+#include "joinery/CodeGen/Isa.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Builders.h"
 
 using namespace mlir;
 using namespace joinery;
 using namespace joinery::plan;
 using namespace joinery::rel;
+
+/// The fewest elements of a looked-up table that is worth storing in bf16.
+static constexpr int64_t kLeastHalfTable = 1 << 16;
 
 namespace {
 class Planner {
@@ -28,6 +33,7 @@ private:
   void layOutOperand(Value operand, ArrayRef<Column> inner, Operation *user,
                      function_ref<bool(const SymExpr &)> fits);
   void materializeConstants();
+  Value castElements(Value value, Type element);
   ArrayAttr plainLayout(ArrayRef<Column> columns);
   MaterializeOp materialize(Value value, ArrayAttr layout, StringRef algorithm,
                             DictionaryAttr design);
@@ -52,9 +58,29 @@ ArrayAttr Planner::plainLayout(ArrayRef<Column> columns) {
   return b.getArrayAttr(names);
 }
 
+/// A map of every element to another float type.
+Value Planner::castElements(Value value, Type element) {
+  bool widens = element.getIntOrFloatBitWidth() >
+                typeOf(value).getElementType().getIntOrFloatBitWidth();
+  return JoinOp::create(
+      b, value.getLoc(), value, element,
+      [&](OpBuilder &inner, Location loc, ValueRange arguments) -> Value {
+        if (widens)
+          return arith::ExtFOp::create(inner, loc, element, arguments[0]);
+        return arith::TruncFOp::create(inner, loc, element, arguments[0]);
+      });
+}
+
 RelType Planner::stored(RelType type) {
   return type.getLayout() ? type
                           : type.withLayout(plainLayout(type.getColumns()));
+}
+
+static SymExpr product(ArrayRef<Column> columns) {
+  SymExpr result(1);
+  for (Column column : columns)
+    result = result * column.getExtent();
+  return result;
 }
 
 /// Does the value depend on no input and on no extent?
@@ -209,11 +235,13 @@ DictionaryAttr Planner::design(const Breaker &breaker, Breakers &breakers,
     llvm::append_range(work, op->getOperands());
   }
   return blocks(chooseContractionBlocks(
-      k, n, choosePanelWidth(n, options.panelWidth), whole));
+      k, n, choosePanelWidth(n, options.panelWidth), whole,
+      options.precision == Precision::BF16 ? 2 : 4));
 }
 
 /// The constant side becomes panels: its result columns are one column j, its
-/// folded columns in the order in which the rows hold them.
+/// folded columns in the order in which the rows hold them. In bf16 these are
+/// one column as well, whose pairs are adjacent.
 void Planner::planContraction(AggregateOp op, Breakers &breakers) {
   auto match = breakers.contractionOf(op);
   if (!match)
@@ -235,48 +263,73 @@ void Planner::planContraction(AggregateOp op, Breakers &breakers) {
     ks = match->k;
   }
   SmallVector<Column> ns = match->rightFree;
-  SymExpr count(1);
-  for (Column column : ns)
-    count = count * column.getExtent();
+  SymExpr count = product(ns);
   Column j(b.getContext(), "j", count);
   for (int i = 0; llvm::any_of(ks, [&](Column c) { return c.name == j.name; });
        ++i)
     j.name = b.getStringAttr("j" + std::to_string(i));
   b.setInsertionPoint(match->join);
   // right(k, n) -> panels(k, j), j = (n digits), and back as a view.
-  SmallVector<StringRef> names{};
-  SmallVector<std::string> texts;
-  SymExpr rest = SymExpr::key(j.getName()), merged;
-  SmallVector<SymExpr> digits(ns.size());
-  for (size_t i = ns.size(); i-- > 0;) {
-    digits[i] = i ? SymExpr::mod(rest, ns[i].getExtent()) : rest;
-    rest = SymExpr::floorDiv(rest, ns[i].getExtent());
-  }
-  for (auto [i, column] : llvm::enumerate(ns)) {
-    names.push_back(column.getName());
-    texts.push_back(digits[i].str());
-    merged = merged * column.getExtent() + SymExpr::key(column.getName());
-  }
+  SmallVector<StringRef> names, panelNames{j.getName()};
+  SmallVector<std::string> texts, viewTexts;
+  auto split = [&](ArrayRef<Column> columns, Column whole) {
+    SymExpr rest = SymExpr::key(whole.getName()), merged;
+    SmallVector<SymExpr> digits(columns.size());
+    for (size_t i = columns.size(); i-- > 0;) {
+      digits[i] = i ? SymExpr::mod(rest, columns[i].getExtent()) : rest;
+      rest = SymExpr::floorDiv(rest, columns[i].getExtent());
+    }
+    for (auto [column, digit] : llvm::zip(columns, digits)) {
+      names.push_back(column.getName());
+      texts.push_back(digit.str());
+      merged = merged * column.getExtent() + SymExpr::key(column.getName());
+    }
+    viewTexts.push_back(merged.str());
+  };
+  split(ns, j);
+  bool pairs = options.precision == Precision::BF16 && !ks.empty();
   SmallVector<Column> panelColumns(ks);
+  if (pairs && ks.size() > 1) {
+    Column k(b.getContext(), "k", product(ks));
+    if (k.name == j.name)
+      k.name = b.getStringAttr("k0");
+    split(ks, k);
+    panelNames.push_back(k.getName());
+    panelColumns.assign({k});
+  }
+  SmallVector<Column> folded(panelColumns);
   panelColumns.push_back(j);
   SmallVector<StringRef> exprs(texts.begin(), texts.end());
   Value panels = RekeyOp::create(
       b, op.getLoc(), typeOf(match->right).withColumns(panelColumns),
       match->right, b.getStrArrayAttr(names), b.getStrArrayAttr(exprs),
       TypedAttr());
+  if (pairs)
+    panels = castElements(panels, b.getBF16Type());
   int64_t width = choosePanelWidth(*count.asConst(), options.panelWidth);
-  SmallVector<Attribute> layout{
-      b.getStringAttr(j.getName() + "/" + Twine(width))};
-  for (Column column : ks)
-    layout.push_back(column.name);
-  layout.push_back(b.getStringAttr(j.getName() + "%" + Twine(width)));
+  SmallVector<Attribute> layout;
+  auto digit = [&](Column column, const char *by, int64_t of) {
+    layout.push_back(b.getStringAttr(column.getName() + by + Twine(of)));
+  };
+  digit(j, "/", width);
+  for (Column column : folded) {
+    if (pairs)
+      digit(column, "/", kPairDepth);
+    else
+      layout.push_back(column.name);
+  }
+  digit(j, "%", width);
+  if (pairs)
+    digit(folded.front(), "%", kPairDepth);
   Value table = MaterializeOp::create(
       b, op.getLoc(), typeOf(panels).withLayout(b.getArrayAttr(layout)), panels,
       b.getStringAttr("table"), DictionaryAttr());
+  if (pairs)
+    table = castElements(table, b.getF32Type());
+  SmallVector<StringRef> viewExprs(viewTexts.begin(), viewTexts.end());
   Value view = RekeyOp::create(
       b, op.getLoc(), typeOf(match->right), table,
-      b.getStrArrayAttr({j.getName()}), b.getStrArrayAttr({merged.str()}),
-      TypedAttr());
+      b.getStrArrayAttr(panelNames), b.getStrArrayAttr(viewExprs), TypedAttr());
   for (OpOperand &operand : match->join->getOpOperands())
     if (operand.get() == match->right)
       operand.set(view);
@@ -340,14 +393,25 @@ void Planner::materializeConstants() {
           .push_back(column);
     order.append(last);
     b.setInsertionPointAfterValue(value);
-    auto table = MaterializeOp::create(
-        b, value.getLoc(), typeOf(value).withLayout(plainLayout(order)), value,
-        b.getStringAttr("table"), DictionaryAttr());
-    value.replaceUsesWithIf(table.getResult(), [&](OpOperand &use) {
-      Operation *owner = use.getOwner();
+    auto runningReader = [&](Operation *owner) {
       return !isa<MaterializeOp>(owner) &&
              (owner->getNumResults() != 1 ||
               !constants.contains(owner->getResult(0)));
+    };
+    // Rows that are looked up (embeddings) are summed and normalised: they
+    // stand bf16 as well as weights do. Small tables would save nothing.
+    bool half = options.precision == Precision::BF16 && !looked.empty() &&
+                typeOf(value).getElementType().isF32() &&
+                product(typeOf(value).getColumns()).asConst().value_or(0) >=
+                    kLeastHalfTable;
+    Value kept = half ? castElements(value, b.getBF16Type()) : value;
+    Value table = MaterializeOp::create(
+        b, value.getLoc(), typeOf(kept).withLayout(plainLayout(order)), kept,
+        b.getStringAttr("table"), DictionaryAttr());
+    Value read = half ? castElements(table, b.getF32Type()) : table;
+    value.replaceUsesWithIf(read, [&](OpOperand &use) {
+      return use.getOwner() != kept.getDefiningOp() &&
+             runningReader(use.getOwner());
     });
   }
 }

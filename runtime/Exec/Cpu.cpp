@@ -21,7 +21,12 @@ struct Leaf {
   unsigned registers[4] = {};
 
   Leaf(unsigned leaf, unsigned subleaf) {
-    if (__get_cpuid_max(0, nullptr) >= leaf)
+    if (__get_cpuid_max(0, nullptr) < leaf)
+      return;
+    unsigned last = 0, other;
+    if (leaf == 7)
+      __cpuid_count(7, 0, last, other, other, other);
+    if (subleaf <= last)
       __cpuid_count(leaf, subleaf, registers[EAX], registers[EBX],
                     registers[ECX], registers[EDX]);
   }
@@ -35,10 +40,11 @@ struct Feature {
   unsigned leaf;
   Register reg;
   unsigned bit;
+  unsigned subleaf = 0;
 };
 } // namespace
 
-// From the processor vendors' CPUID tables (leaf 1 and leaf 7, subleaf 0).
+// From the processor vendors' CPUID tables.
 static constexpr Feature kAvx2Features[] = {{"FMA", 1, ECX, 12},
                                             {"F16C", 1, ECX, 29},
                                             {"AVX2", 7, EBX, 5},
@@ -47,6 +53,8 @@ static constexpr Feature kAvx512Features[] = {{"AVX512F", 7, EBX, 16},
                                               {"AVX512DQ", 7, EBX, 17},
                                               {"AVX512BW", 7, EBX, 30},
                                               {"AVX512VL", 7, EBX, 31}};
+static constexpr Feature kAvx512Bf16Features[] = {
+    {"AVX512_BF16", 7, EAX, 5, 1}};
 static constexpr Feature kAmxFeatures[] = {{"AMX_BF16", 7, EDX, 22},
                                            {"AMX_TILE", 7, EDX, 24}};
 
@@ -69,19 +77,20 @@ static bool requestTiles() {
 }
 
 std::string missingFeatures(std::string_view level) {
-  const Leaf leaf1(1, 0), leaf7(7, 0);
   std::string missing;
   auto need = [&](const auto &features) {
     for (const Feature &feature : features)
-      if (!(feature.leaf == 1 ? leaf1 : leaf7).bit(feature.reg, feature.bit))
+      if (!Leaf(feature.leaf, feature.subleaf).bit(feature.reg, feature.bit))
         missing += (missing.empty() ? "" : " ") + std::string(feature.name);
   };
   uint64_t states = 0x6; // SSE, AVX
   need(kAvx2Features);
-  if (level == "avx512" || level == "amx") {
+  if (level != "avx2") {
     need(kAvx512Features);
     states |= 0xe0; // mask registers, upper halves, upper registers
   }
+  if (level == "avx512_bf16")
+    need(kAvx512Bf16Features);
   if (level == "amx") {
     need(kAmxFeatures);
     states |= 0x60000; // tile configuration and data

@@ -16,7 +16,8 @@
 namespace joinery::runtime {
 
 /// The levels, best first.
-inline constexpr std::string_view kLevels[] = {"amx", "avx512", "avx2"};
+inline constexpr std::string_view kLevels[] = {"amx", "avx512_bf16", "avx512",
+                                               "avx2"};
 
 /// What this processor and system lack for the level: "" if nothing, else
 /// feature names ("AVX512F AVX512VL"), or a sentence about the system. For

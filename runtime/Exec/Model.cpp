@@ -138,7 +138,8 @@ Status Model::chooseLevel(const JnObject &object, const Options &options) {
   if (std::find(std::begin(kLevels), std::end(kLevels), forced) ==
       std::end(kLevels))
     return {fromEnvironment ? JN_UNSUPPORTED : JN_INVALID_ARGUMENT,
-            source + forced + " is unknown; use avx2, avx512 or amx"};
+            source + forced + " is unknown; use avx2, avx512, avx512_bf16 or "
+                                "amx"};
   if (std::string missing = missingFeatures(forced); !missing.empty())
     return {JN_UNSUPPORTED, source + forced +
                                 " cannot be used: this processor lacks " +

@@ -13,6 +13,7 @@ DONE, UNSERVABLE, USAGE = 0, 1, 2
 
 # The flags that a level needs, as /proc/cpuinfo spells them.
 LEVELS = {
+    "avx512_bf16": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16"},
     "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"},
     "avx2": {"avx2", "fma"},
 }
@@ -26,10 +27,13 @@ def cpu_flags():
     return set()
 
 
-def isa_levels():
-    """The levels that this machine can run, best first."""
+def isa_levels(precision="f32"):
+    """The levels of a model of this precision that this machine can run, best first."""
     flags = cpu_flags()
-    return [level for level, needs in LEVELS.items() if needs <= flags]
+    return [
+        level for level, needs in LEVELS.items()
+        if needs <= flags and (precision == "bf16" or not level.endswith("bf16"))
+    ]
 
 
 def real_model():
@@ -108,6 +112,19 @@ def relative_error(got, want):
     worst = float(np.abs(got - want).max())
     span = float(max(want.max() - want.min(), np.abs(want).max()))
     return worst / span if span else (0.0 if worst == 0 else float("inf"))
+
+
+def least_cosine(got, want):
+    """The least cosine between rows along the last dimension; rows of zeros must agree."""
+    import numpy as np
+
+    if want.size == 0 or not want.ndim:
+        return 1.0
+    got, want = (a.astype(np.float64).reshape(-1, a.shape[-1]) for a in (got, want))
+    norms = np.linalg.norm(got, axis=1) * np.linalg.norm(want, axis=1)
+    cosines = np.where(norms > 0, (got * want).sum(axis=1) / np.where(norms > 0, norms, 1), 0)
+    both_zero = ~got.any(axis=1) & ~want.any(axis=1)
+    return float(np.where(both_zero, 1, cosines).min())
 
 
 class Report:

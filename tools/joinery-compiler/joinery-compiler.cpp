@@ -124,8 +124,12 @@ int main(int argc, char **argv) {
         ->add_option("--outputs", options.outputs,
                      "the outputs to keep, by name (default: all)")
         ->delimiter(',');
-    command->add_option("--precision", options.precision, "f32")
-        ->check(CLI::IsMember({"f32"}))
+    command
+        ->add_option("--precision", options.precision,
+                     "f32, or bf16: weights of contractions and embeddings in "
+                     "half the bytes, sums in f32; auto: bf16 where this "
+                     "machine multiplies bf16 faster")
+        ->check(CLI::IsMember({"f32", "bf16", "auto"}))
         ->capture_default_str();
     command
         ->add_option("--padding", padding,
@@ -161,7 +165,7 @@ int main(int argc, char **argv) {
       ->add_option("--levels", options.levels,
                    "instruction-set levels to generate (default: all)")
       ->delimiter(',')
-      ->check(CLI::IsMember({"avx2", "avx512"}));
+      ->check(CLI::IsMember({"avx2", "avx512", "avx512_bf16"}));
 
   auto *check = app.add_subcommand(
       "check", "report everything in a model that can't be compiled");
@@ -194,6 +198,8 @@ int main(int argc, char **argv) {
     return code ? 2 : 0;
   }
   options.keepPadding = padding == "keep";
+  if (options.precision == "auto")
+    options.precision = fastestPrecision();
   for (const std::string &entry : renames) {
     auto [from, to] = llvm::StringRef(entry).rsplit('=');
     if (from.empty() || to.empty()) {
@@ -234,8 +240,8 @@ int main(int argc, char **argv) {
       }
       explainOptions.extents[name.str()] = value;
     }
-    explainOptions.probe = [](const std::string &level, int threads) {
-      return 1e9 * tool::probePeak(level, "f32", threads);
+    explainOptions.probe = [&options](const std::string &level, int threads) {
+      return 1e9 * tool::probePeak(level, options.precision, threads);
     };
     Session session;
     if (auto outcome = checkInput(session.context.get(), options.input);

@@ -19,7 +19,7 @@ namespace {
 constexpr char kFooter[] =
     "PREFIX is what `compile -o PREFIX` was given: PREFIX.so and "
     "PREFIX.store are read.\n\n"
-    "JOINERY_ISA=avx2|avx512|amx forces an instruction-set level.\n\n"
+    "JOINERY_ISA=avx2|avx512|avx512_bf16|amx forces an instruction-set level.\n\n"
     "Exit codes: 0 done; 1 the model or the data cannot be served; 2 wrong "
     "usage; 3 a fault of the machine (files, memory).";
 
@@ -58,7 +58,7 @@ void addSessionOptions(CLI::App *command, SessionOptions &options) {
                    "use)")
       ->check(CLI::Range(1, 1024));
   command->add_option("--isa", options.isa, "The instruction-set level")
-      ->check(CLI::IsMember({"avx2", "avx512", "amx"}));
+      ->check(CLI::IsMember({"avx2", "avx512", "avx512_bf16", "amx"}));
   command->add_flag("--verify", options.verify,
                     "Check every block of the store first");
   command->add_flag("--read", options.read,

@@ -58,6 +58,22 @@ __attribute__((target("avx512f"))) static double loopAvx512(int64_t rounds) {
   return double(rounds) * kSums * 16 * 2;
 }
 
+__attribute__((target("avx512f,avx512bf16"))) static double
+loopAvx512Bf16(int64_t rounds) {
+  __m512 sums[kSums];
+  auto factor = __m512bh(_mm512_set1_ps(sink * 0 + 0.999f));
+  for (__m512 &sum : sums)
+    sum = _mm512_setzero_ps();
+  for (int64_t i = 0; i < rounds; ++i)
+    for (__m512 &sum : sums)
+      sum = _mm512_dpbf16_ps(sum, factor, factor);
+  float total = 0;
+  for (__m512 &sum : sums)
+    total += _mm512_cvtss_f32(sum);
+  sink = total;
+  return double(rounds) * kSums * 32 * 2;
+}
+
 __attribute__((target("amx-tile,amx-bf16"))) static double
 loopAmxBf16(int64_t rounds) {
   // Palette 1: eight tiles of 16 rows of 64 bytes.
@@ -108,6 +124,7 @@ double probePeak(const std::string &level, const std::string &precision,
                  uint32_t threads) {
   Loop loop = level == "avx2"                         ? loopAvx2
               : level == "amx" && precision == "bf16" ? loopAmxBf16
+              : level == "avx512_bf16"                ? loopAvx512Bf16
                                                       : loopAvx512;
   std::vector<double> rates(threads);
   std::vector<std::thread> team;

@@ -26,8 +26,11 @@ class Operation;
 
 namespace joinery {
 
-/// Columns of a packed f32 panel, at every level ("one store, every level").
+/// Columns of a packed panel, at every level ("one store, every level").
 inline constexpr int64_t kPanelWidth = 48;
+/// Contraction steps that share a 32-bit lane of a bf16 panel: the first in the
+/// low half.
+inline constexpr int64_t kPairDepth = 2;
 /// Every row of kernel scratch is padded to a multiple of this many elements.
 inline constexpr int64_t kRowPadding = 16;
 
@@ -49,6 +52,10 @@ struct Isa {
   std::string cpu, features;
   /// Bytes of level-1 data and level-2 cache that a core may count on.
   int64_t l1, l2;
+  /// Multiplies pairs of bf16 and adds them up in f32 with one instruction.
+  bool dotBF16 = false;
+  /// The level whose code serves kernels that have no such products.
+  std::string base = {};
 
   /// How many vectors one 16-element group takes.
   int64_t vectorsPer16() const { return kRowPadding / lanes; }

@@ -21,6 +21,23 @@
 
 namespace joinery {
 
+/// How a contraction reads its rows A and its panel B.
+enum class Operands {
+  /// Both are f32.
+  F32,
+  /// A is f32. B holds bf16 pairs along k, a pair in each 32-bit lane with the
+  /// even k in the low half, and is decoded to f32: strides count lanes.
+  DecodedPairs,
+  /// A and B hold such pairs; lda, ldb and K count pairs. For levels that have
+  /// the product of pairs.
+  Pairs
+};
+
+/// How the level reads panels of bf16.
+inline Operands pairOperands(const Isa &isa) {
+  return isa.dotBF16 ? Operands::Pairs : Operands::DecodedPairs;
+}
+
 /// f32 contraction with `width` (16, 32, 48 or 64) columns:
 ///   (A: ptr, lda: i64, B: ptr, ldb: i64, C: ptr, ldc: i64, M: i64, K: i64,
 ///    accumulate: i1, next: ptr)
@@ -28,11 +45,19 @@ namespace joinery {
 /// Rows of A, B and C are contiguous. An element's bits depend on its row of A
 /// and its column of B only: not on M, not on the row's place. Cutting K into
 /// calls that accumulate does not change them either.
-/// Where `next` is not null, K * width floats from there are prefetched into
-/// the level-2 cache: the panel that the following call reads as B (its row
-/// stride is taken to be `width`).
+/// Where `next` is not null, as much as the call reads of B is prefetched from
+/// there into the level-2 cache: the panel that the following call reads as B
+/// (its row stride is taken to be `width`).
 mlir::func::FuncOp getOrCreateGemm(mlir::ModuleOp module, const Isa &isa,
-                                   int64_t width);
+                                   int64_t width,
+                                   Operands operands = Operands::F32);
+
+/// Rounds f32 rows to pairs of bf16, to the nearest and to even:
+///   (src: ptr, ld: i64, rows: i64, cols: i64, dst: ptr, ldd: i64)
+///   pair p of row r of dst = src[r][2p], src[r][2p + 1]  (zero past `cols`)
+/// ldd counts pairs. A row of dst is written up to the next multiple of 16
+/// pairs. For levels that have the product of pairs.
+mlir::func::FuncOp getOrCreatePackPairs(mlir::ModuleOp module, const Isa &isa);
 
 /// f32 transpose with an optional gather:
 ///   (src: ptr, ld: i64, index: ptr, rows: i64, cols: i64, dst: ptr, ldd: i64)

@@ -41,7 +41,7 @@ struct CompileOptions {
   Phase until = Phase::Emit;
   /// Directory that gets the module after each phase; empty: none.
   std::string dumpPhases;
-  std::string precision = "f32";
+  std::string precision = "f32"; // or "bf16"
   bool keepPadding = false;
   /// Other names in C for inputs and outputs, by ONNX name.
   std::map<std::string, std::string> rename;
@@ -59,6 +59,10 @@ void registerPhasePasses();
 /// Reports a model file that can't be read, which is a fault of the machine or
 /// of the path and not of the model.
 Outcome checkInput(mlir::MLIRContext *context, const std::string &path);
+
+/// What `--precision=auto` means on this machine: "bf16" where a level
+/// multiplies it faster than f32, else "f32".
+std::string fastestPrecision();
 
 /// Registers all dialects that compilations need.
 void registerDialects(mlir::DialectRegistry &registry);

@@ -13,7 +13,12 @@
 
 namespace joinery {
 
+/// What weights are stored in. Sums, softmax, normalisations and everything
+/// that a pipeline stores for the next are f32 always.
+enum class Precision { F32, BF16 };
+
 struct PlanOptions {
+  Precision precision = Precision::F32;
   /// Columns of a weight panel at most; panels of every instruction-set level
   /// are the same, so this belongs to the store's format.
   int64_t panelWidth = 48;

@@ -64,8 +64,8 @@ typedef struct JnKernelCall {
 
 typedef void (*JnKernel)(const JnKernelCall *call);
 
-/// The kernels of one instruction-set level ("avx2", "avx512", "amx"), indexed
-/// by the program's Step.kernel.
+/// The kernels of one instruction-set level ("avx2", "avx512", "avx512_bf16",
+/// "amx"), indexed by the program's Step.kernel.
 typedef struct JnLevel {
   const char *name;
   const JnKernel *kernels;

@@ -130,7 +130,7 @@ typedef struct jn_open_options {
   /// sizeof(jn_open_options) where the caller was compiled.
   uint64_t size;
   uint32_t flags;
-  /// "avx2", "avx512" or "amx"; null: the best that object and processor share.
+  /// "avx2", "avx512", "avx512_bf16" or "amx"; null: the best that object and processor share.
   /// The environment variable JOINERY_ISA overrides it.
   const char *isa;
   jn_log_fn log;
@@ -154,7 +154,7 @@ JN_API jn_status jn_model_open_shared(const char *path, const char *store_path,
 JN_API void jn_model_close(jn_model *model);
 
 JN_API const char *jn_model_name(const jn_model *model);
-/// The chosen level: "avx2", "avx512" or "amx".
+/// The chosen level: "avx2", "avx512", "avx512_bf16" or "amx".
 JN_API const char *jn_model_isa(const jn_model *model);
 /// "f32", "bf16", ... as compiled.
 JN_API const char *jn_model_precision(const jn_model *model);

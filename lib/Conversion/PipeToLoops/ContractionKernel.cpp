@@ -38,10 +38,26 @@ static bool needsWholeRows(Value value, Operation *contraction) {
 }
 
 static bool hasPanels(Value value) {
-  Value base = plan::viewOf(value).base;
+  Value base = plan::tableViewOf(value).base;
   auto type = cast<RelType>(base.getType());
   return isa<BlockArgument>(base) && type.getLayout().size() >= 2 &&
          cast<StringAttr>(type.getLayout()[0]).getValue().contains('/');
+}
+
+bool lowering::multipliesPairs(pipe::KernelOp kernel) {
+  if (kernel.getAlgorithm() != "contraction")
+    return false;
+  return llvm::any_of(kernel.getBody().front().getOps<AggregateOp>(),
+                      [](AggregateOp op) {
+    auto match = plan::matchContraction(op);
+    if (!match)
+      return false;
+    return llvm::any_of(ArrayRef{match->left, match->right}, [](Value side) {
+      Value base = plan::tableViewOf(side).base;
+      return hasPanels(side) &&
+             cast<RelType>(base.getType()).getElementType().isBF16();
+    });
+  });
 }
 
 static int64_t designValue(pipe::KernelOp kernel, StringRef name) {
@@ -63,7 +79,8 @@ FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
     }
   if (!match)
     return e.kernel.emitError("there is no contraction with panels");
-  plan::View left = plan::viewOf(match->left), right = plan::viewOf(match->right);
+  plan::View left = plan::viewOf(match->left);
+  plan::View right = plan::tableViewOf(match->right);
   auto leftStored = cast<RelType>(left.base.getType());
   auto panels = cast<RelType>(right.base.getType());
   if (!isa<BlockArgument>(left.base))
@@ -100,9 +117,16 @@ FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
   int64_t k = *kCount.asConst();
 
   int64_t panelCount = llvm::divideCeil(n, width);
+  // Lanes of 32 bits along k in a panel.
+  bool pairs = panels.getElementType().isBF16();
+  auto lanesOf = [&](int64_t depth) {
+    return pairs ? llvm::divideCeil(depth, kPairDepth) : depth;
+  };
+  Operands operands = pairs ? pairOperands(e.target) : Operands::F32;
+  bool packs = operands == Operands::Pairs;
   int64_t rowBlock = designValue(e.kernel, "rows");
   int64_t slice = designValue(e.kernel, "slice");
-  if (rowBlock <= 0 || slice <= 0)
+  if (rowBlock <= 0 || slice <= 0 || (slice < k && slice % kPairDepth))
     return e.kernel.emitError("the plan gives no block of rows or slice of k");
   int64_t unit = e.target.mr;
   rowBlock = llvm::alignTo(rowBlock, unit);
@@ -119,8 +143,16 @@ FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
                      e.value(start), f32);
   Value w = e.bufferOf(cast<BlockArgument>(right.base));
   Value lda = e.value(rowStride->isConst(0) ? SymExpr(k) : *rowStride);
-  auto gemm = getOrCreateGemm(
-      cast<ModuleOp>(e.function->getParentOp()), e.target, width);
+  auto module = cast<ModuleOp>(e.function->getParentOp());
+  auto gemm = getOrCreateGemm(module, e.target, width, operands);
+  // Rows that are rounded once for all panels: whole vectors of pairs, and one
+  // more, so that rows do not share level-1 sets.
+  int64_t packedLda = llvm::alignTo(lanesOf(k), 16) + 16;
+  Value packed;
+  if (packs)
+    packed = e.offset(e.scratch,
+                      e.value(e.allocateScratch(rowBlock * packedLda * 4)),
+                      e.b.getI8Type());
 
   // The epilogue over rows [row0, row0 + count) and lanes [from, to).
   auto epilogue = [&](Value row0, Value count, Value from, Value to,
@@ -152,28 +184,38 @@ FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
   e.loop(first0, last, e.index(rowBlock), {},
          [&](Value row0, ValueRange) -> SmallVector<Value> {
     Value count = e.min(e.sub(last, row0), e.index(rowBlock));
-    Value rowsAt = e.offset(a, e.mul(row0, lda), f32);
+    Value rowsAt = e.offset(a, e.mul(row0, lda), f32), stride = lda;
+    if (packs) {
+      func::CallOp::create(e.b, e.loc, getOrCreatePackPairs(module, e.target),
+                           ValueRange{rowsAt, lda, count, e.index(k), packed,
+                                      e.index(packedLda)});
+      rowsAt = packed;
+      stride = e.index(packedLda);
+    }
     for (int64_t k0 = 0; k0 < k; k0 += slice) {
       int64_t depth = std::min(slice, k - k0);
       Value accumulate = arith::ConstantOp::create(
           e.b, e.loc, e.b.getBoolAttr(k0 > 0));
-      Value slicedRows = e.offset(rowsAt, e.index(k0), f32);
+      Value slicedRows =
+          e.offset(rowsAt, e.index(packs ? lanesOf(k0) : k0), f32);
+      int64_t panelLanes = lanesOf(k) * width, before = lanesOf(k0) * width;
       e.loop(e.index(0), e.index(panelCount), e.index(1), {},
              [&](Value p, ValueRange) -> SmallVector<Value> {
-        Value at = e.add(e.mul(p, e.index(k * width)), e.index(k0 * width));
-        Value panel = e.offset(w, at, f32);
+        auto panelAt = [&](Value number) {
+          return e.offset(
+              w, e.add(e.mul(number, e.index(panelLanes)), e.index(before)),
+              f32);
+        };
+        Value panel = panelAt(p);
         // The last panel of the last slice has no next one to prefetch; any
         // valid address will do, so it takes its own.
-        Value next = e.offset(
-            w,
-            e.add(e.mul(e.min(e.add(p, e.index(1)), e.index(panelCount - 1)),
-                        e.index(k * width)),
-                  e.index(k0 * width)),
-            f32);
+        Value next = panelAt(
+            e.min(e.add(p, e.index(1)), e.index(panelCount - 1)));
         Value c = whole ? e.offset(tile, e.mul(p, e.index(width)), f32) : tile;
         func::CallOp::create(e.b, e.loc, gemm,
-                             ValueRange{slicedRows, lda, panel, e.index(width),
-                                        c, e.index(ldc), count, e.index(depth),
+                             ValueRange{slicedRows, stride, panel,
+                                        e.index(width), c, e.index(ldc), count,
+                                        e.index(packs ? lanesOf(depth) : depth),
                                         accumulate, next});
         if (!whole) {
           Value from = e.mul(p, e.index(width));

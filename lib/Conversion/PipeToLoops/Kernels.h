@@ -27,6 +27,10 @@ mlir::FailureOr<KernelCost> emitRows(KernelEmitter &e);
 mlir::FailureOr<KernelCost> emitContraction(KernelEmitter &e);
 mlir::FailureOr<KernelCost> emitAttention(KernelEmitter &e);
 
+/// Is it a contraction with panels of bf16, for which a level that multiplies
+/// pairs has code of its own?
+bool multipliesPairs(pipe::KernelOp kernel);
+
 /// The relation that the kernel stores, and its type with the layout.
 mlir::Value rootOf(KernelEmitter &e);
 rel::RelType storedType(KernelEmitter &e);

@@ -103,7 +103,19 @@ joinery::lowerKernels(ModuleOp module, ArrayRef<const Isa *> isas,
   for (const Isa *isa : isas) {
     LoweredLevel level;
     level.isa = isa;
+    const LoweredLevel *base = nullptr;
+    for (const LoweredLevel &other : result.levels)
+      if (other.isa->name == isa->base)
+        base = &other;
+    // A level that would only repeat its base is left out.
+    if (base && llvm::none_of(module.getOps<pipe::KernelOp>(),
+                              lowering::multipliesPairs))
+      continue;
     for (auto kernel : module.getOps<pipe::KernelOp>()) {
+      if (base && !lowering::multipliesPairs(kernel)) {
+        level.kernels.push_back(base->kernels[level.kernels.size()]);
+        continue;
+      }
       std::string name = (kernel.getSymName() + "_" + isa->name).str();
       lowering::KernelEmitter e(*result.module, kernel, *isa, name, numbers,
                                 checkNumber);

@@ -88,3 +88,21 @@ rel.table @w : !rel.rel<[k: 64] x f32> from "m.onnx" at 0 length 100
 // Tests that one name is one column.
 // expected-error @below {{column 's' occurs twice; rename one with rel.rekey}}
 func.func private @twice(!rel.rel<[s: 4, s: 4] x f32>)
+
+// -----
+
+// Tests that a layout names digits of columns.
+// expected-error @below {{the layout names "m/48", which is no digit of a column}}
+func.func private @foreign() -> !rel.rel<[k: 4] x f32, ["m/48", "m%48"]>
+
+// -----
+
+// Tests that a digit's block is a positive number.
+// expected-error @below {{the layout's digit "k/0" is not of the form c, c/A or c%A}}
+func.func private @block() -> !rel.rel<[k: 4] x bf16, ["k/0", "k%0"]>
+
+// -----
+
+// Tests that the digits of a column make up the column.
+// expected-error @below {{the layout must have column 'k' as one digit, or as 'k/A' and 'k%A'}}
+func.func private @digits() -> !rel.rel<[k: 4, n: 8] x bf16, ["k/2", "n", "k%4"]>

@@ -124,6 +124,125 @@ TEST_P(MicroKernels, GemmBits) {
   }
 }
 
+/// A float as bf16 bits, to nearest and to even, and back.
+uint16_t toHalf(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, 4);
+  return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+float fromHalf(uint16_t half) {
+  uint32_t bits = uint32_t(half) << 16;
+  float x;
+  std::memcpy(&x, &bits, 4);
+  return x;
+}
+
+/// A panel of bf16 pairs along k; returns it with the rounded matrix.
+std::vector<uint32_t> pairPanel(int64_t k, int64_t width, int64_t ldb,
+                                std::vector<float> &b) {
+  std::vector<uint32_t> lanes(((k + 1) / 2 + 1) * ldb, 0x7fc07fc0);
+  for (int64_t i = 0; i < (k + 1) / 2; ++i)
+    for (int64_t n = 0; n < width; ++n)
+      lanes[i * ldb + n] = 0;
+  for (int64_t i = 0; i < k; ++i)
+    for (int64_t n = 0; n < width; ++n) {
+      uint16_t half = toHalf(b[i * width + n]);
+      lanes[i / 2 * ldb + n] |= uint32_t(half) << (i % 2 * 16);
+      b[i * width + n] = fromHalf(half);
+    }
+  return lanes;
+}
+
+// Tests that decoding a panel of bf16 pairs gives the bits of the f32 kernel on
+// the rounded weights, for odd and even k.
+TEST_P(MicroKernels, GemmDecodesPairs) {
+  for (int64_t width : {16, 48, 64}) {
+    exportFunction(
+        getOrCreateGemm(*module, *isa, width, Operands::DecodedPairs));
+    exportFunction(getOrCreateGemm(*module, *isa, width));
+  }
+  compile();
+  size_t which = 0;
+  for (int64_t width : {16, 48, 64}) {
+    auto *decoding = compiled->get<Gemm>(names[which++]);
+    auto *gemm = compiled->get<Gemm>(names[which++]);
+    for (int64_t m : {0, 1, 2, 3, 7, 8, 23})
+      for (int64_t k : {0, 1, 2, 3, 5, 48, 51, 102})
+        for (bool accumulate : {false, true}) {
+          int64_t lda = k + 3, ldb = width + 16, ldc = width + 5;
+          auto a = randomFloats((m + 1) * lda, 1);
+          auto b = randomFloats((k + 1) * width, 2);
+          auto c = randomFloats((m + 1) * ldc, 3);
+          auto lanes = pairPanel(k, width, ldb, b);
+          auto expected = c;
+          gemm(a.data(), lda, b.data(), width, expected.data(), ldc, m, k,
+               accumulate, nullptr);
+          auto *panel = reinterpret_cast<const float *>(lanes.data());
+          decoding(a.data(), lda, panel, ldb, c.data(), ldc, m, k, accumulate,
+                   m % 2 ? panel : nullptr);
+          ASSERT_EQ(0, std::memcmp(expected.data(), c.data(),
+                                   c.size() * sizeof(float)))
+              << width << " wide, M=" << m << " K=" << k;
+        }
+  }
+}
+
+using Pack = void(const float *, int64_t, int64_t, int64_t, uint32_t *, int64_t);
+
+// Tests that rows are rounded to pairs, with zeros up to whole vectors, and that
+// products of pairs agree with a double-precision sum.
+TEST_P(MicroKernels, GemmMultipliesPairs) {
+  if (!isa->dotBF16)
+    GTEST_SKIP() << isa->name << " has no product of pairs";
+  exportFunction(getOrCreatePackPairs(*module, *isa));
+  for (int64_t width : {16, 32, 48, 64})
+    exportFunction(getOrCreateGemm(*module, *isa, width, Operands::Pairs));
+  compile();
+  auto *pack = compiled->get<Pack>(names[0]);
+  size_t which = 1;
+  for (int64_t width : {16, 32, 48, 64}) {
+    auto *gemm = compiled->get<Gemm>(names[which++]);
+    for (int64_t m : {0, 1, 3, 7, 8, 23})
+      for (int64_t k : {1, 2, 5, 31, 32, 33, 48, 64, 101})
+        for (bool accumulate : {false, true}) {
+          int64_t lda = k + 3, ldb = width + 16, ldc = width + 5;
+          int64_t pairs = (k + 1) / 2, ldp = (pairs + 15) / 16 * 16 + 16;
+          auto a = randomFloats((m + 1) * lda, 1);
+          auto b = randomFloats((k + 1) * width, 2);
+          auto c = randomFloats((m + 1) * ldc, 3), expected = c;
+          auto lanes = pairPanel(k, width, ldb, b);
+          std::vector<uint32_t> packed((m + 1) * ldp, 7);
+          pack(a.data(), lda, m, k, packed.data(), ldp);
+          for (int64_t r = 0; r < m; ++r) {
+            for (int64_t i = 0; i < ldp - 16; ++i) {
+              auto at = [&](int64_t c) -> uint32_t {
+                return c < k ? toHalf(a[r * lda + c]) : 0;
+              };
+              ASSERT_EQ(packed[r * ldp + i], at(2 * i) | at(2 * i + 1) << 16);
+            }
+            ASSERT_EQ(packed[(r + 1) * ldp - 16], 7u) << "padding was written";
+          }
+          auto rows = reinterpret_cast<const float *>(packed.data());
+          auto panel = reinterpret_cast<const float *>(lanes.data());
+          gemm(rows, ldp, panel, ldb, c.data(), ldc, m, pairs, accumulate,
+               m % 2 ? panel : nullptr);
+          for (int64_t r = 0; r < m; ++r)
+            for (int64_t n = 0; n < width; ++n) {
+              double sum = accumulate ? expected[r * ldc + n] : 0;
+              for (int64_t i = 0; i < k; ++i)
+                sum += double(fromHalf(toHalf(a[r * lda + i]))) *
+                       b[i * width + n];
+              ASSERT_NEAR(c[r * ldc + n], sum, 2e-5)
+                  << width << " wide, M=" << m << " K=" << k;
+              expected[r * ldc + n] = c[r * ldc + n];
+            }
+          ASSERT_EQ(0, std::memcmp(expected.data(), c.data(),
+                                   c.size() * sizeof(float)))
+              << "padding was written";
+        }
+  }
+}
+
 using Move = void(const float *, int64_t, const int32_t *, int64_t, int64_t,
                   float *, int64_t);
 
@@ -182,7 +301,7 @@ TEST_P(MicroKernels, CopyRows) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, MicroKernels,
-                         testing::Values("avx2", "avx512"),
+                         testing::Values("avx2", "avx512", "avx512_bf16"),
                          [](const auto &info) { return info.param; });
 
 } // namespace

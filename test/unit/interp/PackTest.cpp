@@ -53,6 +53,30 @@ TEST(Pack, PanelsArePaddedWithZeros) {
             (std::vector<float>{1, 4, 2, 5, 3, 6, 0, 0}));
 }
 
+// Tests that pairs of bf16 along k share a lane, rounded to nearest and to even,
+// and that an odd k is padded.
+TEST(Pack, PairsOfBF16) {
+  Program program(R"(
+    rel.table @w : !rel.rel<[k: 3, n: 2] x f32>
+      = dense<[1.0, 2.0, 1.00390625, 1.01171875, 0xFF800000, -3.0]> : tensor<6xf32>
+    func.func @main() -> !rel.rel<[k: 3, n: 2] x bf16> {
+      %w = rel.scan @w : !rel.rel<[k: 3, n: 2] x f32>
+      %h = rel.join %w : (!rel.rel<[k: 3, n: 2] x f32>) -> !rel.rel<[k: 3, n: 2] x bf16> {
+      ^bb0(%a: f32):
+        %0 = arith.truncf %a : f32 to bf16
+        rel.yield %0 : bf16
+      }
+      return %h : !rel.rel<[k: 3, n: 2] x bf16>
+    })");
+  ASSERT_TRUE(program.module) << program.diagnostics;
+  std::vector<float> lanes = pack(program, {"n/2", "k/2", "n%2", "k%2"});
+  std::vector<uint32_t> bits(lanes.size());
+  std::memcpy(bits.data(), lanes.data(), lanes.size() * 4);
+  // 1 + 2^-8 is halfway and goes to even; 1 + 3 * 2^-8 likewise, upwards.
+  EXPECT_EQ(bits, (std::vector<uint32_t>{0x3f803f80, 0x3f824000, 0x0000ff80,
+                                         0x0000c040}));
+}
+
 TEST(Pack, StreamsAFileInAnyLayout) {
   constexpr int64_t k = 700, n = 1000;
   llvm::SmallString<128> path;

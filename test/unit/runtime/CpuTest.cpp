@@ -38,6 +38,8 @@ TEST(Cpu, AgreesWithTheKernel) {
   bool avx512 = avx2 && all({"avx512f", "avx512bw", "avx512dq", "avx512vl"});
   EXPECT_EQ(missingFeatures("avx2").empty(), avx2) << missingFeatures("avx2");
   EXPECT_EQ(missingFeatures("avx512").empty(), avx512);
+  bool pairs = avx512 && flags.count("avx512_bf16");
+  EXPECT_EQ(missingFeatures("avx512_bf16").empty(), pairs);
   if (!all({"amx_tile", "amx_bf16"})) {
     EXPECT_NE(missingFeatures("amx"), "");
   }
