@@ -130,8 +130,8 @@ typedef struct jn_open_options {
   /// sizeof(jn_open_options) where the caller was compiled.
   uint64_t size;
   uint32_t flags;
-  /// "avx2", "avx512", "avx512_bf16" or "amx"; null: the best that object and processor share.
-  /// The environment variable JOINERY_ISA overrides it.
+  /// "avx2", "avx512", "avx512_bf16" or "amx"; null: the best that object and
+  /// processor share. The environment variable JOINERY_ISA overrides it.
   const char *isa;
   jn_log_fn log;
   void *log_data;
