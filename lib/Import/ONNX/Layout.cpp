@@ -409,13 +409,18 @@ static LogicalResult importDepthToSpace(Importer &importer) {
                            "no size");
   auto e = [&](unsigned i) { return importer.simplify(x.dims[i].extent); };
   bool toSpace = node.op() == "DepthToSpace";
+  std::string mode = node.getString("mode", "DCR");
+  if (mode != "DCR" && mode != "CRD")
+    return importer.refuse("the mode '" + mode + "' is neither DCR nor CRD");
+  // Where the depth is among the digits of the channel: last, or first.
+  bool depthFirst = mode == "CRD";
   SymExpr b(block), area(block * block);
   auto part = [&](const SymExpr &a, const SymExpr &by) {
     return importer.simplify(SymExpr::floorDiv(a, by));
   };
   std::vector<SymExpr> split, merged;
   SmallVector<int64_t> perm;
-  if (toSpace && node.getString("mode", "DCR") == "CRD") {
+  if (toSpace && depthFirst) {
     split = {e(0), part(e(1), area), b, b, e(2), e(3)};
     perm = {0, 1, 4, 2, 5, 3};
   } else if (toSpace) {
@@ -423,7 +428,8 @@ static LogicalResult importDepthToSpace(Importer &importer) {
     perm = {0, 3, 4, 1, 5, 2};
   } else {
     split = {e(0), e(1), part(e(2), b), b, part(e(3), b), b};
-    perm = {0, 3, 5, 1, 2, 4};
+    perm = depthFirst ? SmallVector<int64_t>{0, 1, 3, 5, 2, 4}
+                      : SmallVector<int64_t>{0, 3, 5, 1, 2, 4};
   }
   if (toSpace)
     merged = {e(0), part(e(1), area), e(2) * b, e(3) * b};

@@ -325,6 +325,21 @@ def rotary():
         yield Case("RotaryEmbedding", [flat, i(3), cos, sin], attrs, MS, constants=(2, 3), symbols=NAMES)
 
 
+def depths():
+    """Blocks of pixels as depth and back, with either at the front."""
+    image, deep = f(2, 3, 4, 6), f(2, 12, 2, 3)
+    cells = image.reshape(2, 3, 2, 2, 3, 2)
+    for mode, order in (("DCR", (0, 3, 5, 1, 2, 4)), ("CRD", (0, 1, 3, 5, 2, 4))):
+        attrs = {"blocksize": 2, "mode": mode}
+        yield Case("DepthToSpace", [deep], attrs, symbols={2: "B"})
+        # The mode is of opset 28, which ONNX Runtime may not know.
+        yield Case("SpaceToDepth", [image], attrs, symbols={2: "B"},
+                   reference=[cells.transpose(order).reshape(2, 12, 2, 3)])
+    yield Case("SpaceToDepth", [image], {"blocksize": 2}, symbols={2: "B"})
+    for op, x in (("DepthToSpace", deep), ("SpaceToDepth", image)):
+        yield Case(op, [x], {"blocksize": 2, "mode": "RCD"}, refused="mode 'RCD'")
+
+
 def malformed():
     """What ONNX does not allow is refused, not crashed on."""
     x, one = f(2, 5, 6), np.array(1, np.float32)
@@ -346,5 +361,6 @@ def malformed():
 
 
 def cases():
-    for group in (malformed, elementwise, logic, reductions, contractions, convolutions, normalizations, attention, rotary):
+    for group in (malformed, depths, elementwise, logic, reductions, contractions, convolutions, normalizations,
+                  attention, rotary):
         yield from group()
