@@ -91,6 +91,42 @@ static std::optional<SymExpr> keyOf(Importer &importer, const Tensor &index,
   return key;
 }
 
+/// `data`, with the check that `index` lies in a dimension of `extent` that it
+/// is constant along: what is looked up is the key itself, and nothing else
+/// depends on it.
+static Tensor checked(Importer &importer, const Tensor &data,
+                      const Tensor &index, const SymExpr &extent) {
+  OpBuilder &builder = importer.builder;
+  std::string column = importer.newColumn("v", extent);
+  Value relation = importer.relation(index);
+  RelType type = cast<RelType>(relation.getType());
+  Value keys = rel::RangeOp::create(
+      builder, importer.loc(),
+      RelType::get({Column(builder.getContext(), column, extent)},
+                   builder.getI64Type()));
+  Value key = rel::LookupOp::create(
+      builder, importer.loc(),
+      RelType::get(type.getColumns(), builder.getI64Type()), keys, relation,
+      builder.getStrArrayAttr({StringRef(column)}), /*proved=*/false);
+  Value source = importer.relation(data);
+  SmallVector<Value> inputs{source, key};
+  Type element = cast<RelType>(source.getType()).getElementType();
+  Tensor result;
+  result.onnxType = data.onnxType;
+  result.dims = data.dims;
+  result.relation = rel::JoinOp::create(
+      builder, importer.loc(), inputs, element,
+      [&](OpBuilder &b, Location loc, ValueRange x) -> Value {
+        Value zero = arith::ConstantIntOp::create(b, loc, 0, 64);
+        Value valid = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge,
+                                            x[1], zero);
+        Value none = arith::ConstantOp::create(b, loc, b.getZeroAttr(element));
+        return arith::SelectOp::create(b, loc, valid, x[0], none);
+      });
+  orderColumns(result.relation, result.dims);
+  return result;
+}
+
 /// Reads `data` at the given indices, whose columns must differ from all other
 /// columns of the data except where both are to be joined. `dims` are the
 /// result's dimensions.
@@ -98,14 +134,22 @@ static FailureOr<Tensor> readAt(Importer &importer, Tensor data,
                                 ArrayRef<DimIndex> indices, Dims dims) {
   std::map<std::string, SymExpr> map;
   SmallVector<std::pair<std::string, Value>> lookups;
+  SmallVector<std::pair<const Tensor *, SymExpr>> unread;
   bool proved = true;
   for (const auto &[i, index] : indices) {
     const Dim dim = data.dims[i];
-    if (dim.columns.empty())
-      continue; // constant along it
     auto key = keyOf(importer, index, importer.simplify(dim.extent));
     if (importer.impl->refused)
       return failure();
+    if (dim.columns.empty()) { // constant along it
+      // Known values stay known: exporters look up zeros at computed positions.
+      if (key || data.poly)
+        continue;
+      auto bound = knownBound(importer.relation(index));
+      if (!bound || !importer.isNonNegative(dim.extent - *bound))
+        unread.push_back({&index, importer.simplify(dim.extent)});
+      continue;
+    }
     if (!key) {
       data = importer.withOneColumn(data, i);
       Value relation = importer.relation(index);
@@ -140,9 +184,14 @@ static FailureOr<Tensor> readAt(Importer &importer, Tensor data,
                                digit, std::move(keyDims), Int64))});
     }
   }
+  auto withChecks = [&](Tensor tensor) {
+    for (const auto &[index, extent] : unread)
+      tensor = checked(importer, tensor, *index, extent);
+    return tensor;
+  };
   Tensor result = importer.remap(data, map, dims);
   if (lookups.empty())
-    return result;
+    return withChecks(std::move(result));
   Value source = importer.relation(result);
   OpBuilder &builder = importer.builder;
   // Columns that renaming made equal to a looked-up one are others.
@@ -163,7 +212,7 @@ static FailureOr<Tensor> readAt(Importer &importer, Tensor data,
       add(c);
   }
   if (keys.empty())
-    return result;
+    return withChecks(std::move(result));
   for (Column c : cast<RelType>(source.getType()).getColumns())
     if (!llvm::is_contained(keys, c.getName()))
       add(c);
@@ -176,7 +225,7 @@ static FailureOr<Tensor> readAt(Importer &importer, Tensor data,
                    cast<RelType>(source.getType()).getElementType()),
       source, values, builder.getStrArrayAttr(keys), proved);
   orderColumns(read.relation, read.dims);
-  return read;
+  return withChecks(std::move(read));
 }
 
 static void collectColumns(const Dims &dims, std::set<std::string> &names) {
