@@ -87,4 +87,7 @@ void joinery::buildOptimizePipeline(OpPassManager &manager,
   // Last, for it needs the masks that the laws have found.
   if (options.selectOutputs)
     manager.addPass(optimize::createSelectOutputs());
+  if (options.layers != LayerForm::Inline)
+    manager.addPass(optimize::createOutlineLayers(
+        {options.layers == LayerForm::Parts}));
 }

@@ -102,6 +102,8 @@ LogicalResult PhaseRunner::runPhase(Phase phase) {
     PassManager pm(context);
     OptimizeOptions optimize;
     optimize.selectOutputs = !options.keepPadding;
+    if (options.until == Phase::Optimize)
+      optimize.layers = options.layers;
     buildOptimizePipeline(pm, optimize);
     return pm.run(*module);
   }

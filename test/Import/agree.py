@@ -37,7 +37,8 @@ def error(actual, expected, mask):
     return abs(actual - expected).max() / span
 
 
-def check(tool, zoo, model):
+def check(tool, zoo, model, plan=None):
+    """The greatest error of a model, or of a plan that was made of it."""
     path = os.path.join(zoo, model["name"])
     cases = np.load(os.path.join(path, "cases.npz"))
     worst = 0
@@ -45,7 +46,7 @@ def check(tool, zoo, model):
         with tempfile.TemporaryDirectory() as folder:
             for i, name in enumerate(model["inputs"]):
                 write(f"{folder}/in.{i}", cases[f"c{case}.in.{name}"])
-            command = [tool, os.path.join(path, "model.onnx"), f"--run={folder}"]
+            command = [tool, plan or os.path.join(path, "model.onnx"), f"--run={folder}"]
             subprocess.run(command, check=True)
             mask = model.get("mask_input")
             kept = cases[f"c{case}.in.{mask}"] if mask else None

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -64,6 +65,18 @@ def joinery(*arguments, isa=None, timeout=300):
         timeout=timeout,
     )
     return done.returncode, done.stdout.decode(errors="replace")
+
+
+def layers(path, form):
+    """The functions of a model's layers as sets of texts, or a message.
+
+    `form`: `functions` for layers that repeat, `parts` for each part of one.
+    """
+    code, output = joinery("compile", path, "--compile-to=optimize", f"--layers={form}")
+    if code != DONE:
+        return f"compile exits {code}\n{first_lines(output)}"
+    texts = output.split("\n  func.func ")[1:]
+    return {re.sub(r"@layer\w*", "@layer", text.split("\n  }")[0]) for text in texts if text.startswith("private")}
 
 
 def first_lines(text, count=6):

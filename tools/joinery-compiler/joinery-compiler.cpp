@@ -159,6 +159,14 @@ int main(int argc, char **argv) {
       ->add_option("--compile-to", until,
                    "stop after this phase and print the module")
       ->check(CLI::IsMember(phaseNames()));
+  std::string layers = "inline";
+  compile
+      ->add_option("--layers", layers,
+                   "with --compile-to=optimize: inline; functions: equal "
+                   "layers are one function; parts: each part of a layer is "
+                   "one")
+      ->check(CLI::IsMember({"inline", "functions", "parts"}))
+      ->capture_default_str();
   compile->add_option("--dump-phases", options.dumpPhases,
                       "write the module after each phase into this directory");
   compile
@@ -251,6 +259,16 @@ int main(int argc, char **argv) {
                             llvm::outs()));
   }
   options.until = phaseNames().at(until);
+  options.layers = std::map<std::string, LayerForm>{
+      {"inline", LayerForm::Inline},
+      {"functions", LayerForm::Functions},
+      {"parts", LayerForm::Parts}}[layers];
+  if (options.layers != LayerForm::Inline &&
+      options.until != Phase::Optimize) {
+    llvm::errs() << "joinery: error: --layers=" << layers
+                 << " needs --compile-to=optimize\n";
+    return 2;
+  }
   if (options.until == Phase::Emit && options.prefix.empty()) {
     llvm::errs() << "joinery: error: compile needs -o PREFIX\n";
     return 2;

@@ -14,11 +14,21 @@
 
 namespace joinery {
 
+/// How a plan shows its layers.
+enum class LayerForm {
+  Inline,    // as one function
+  Functions, // equal layers are one function
+  Parts      // each part of a layer is a function, repeated or not
+};
+
 struct OptimizeOptions {
   /// Plans over tables alone become tables of at most this many bytes.
   int64_t foldByteLimit = 1 << 20;
   /// Rows that the mask drops are zero in every output (padding=skip).
   bool selectOutputs = true;
+  /// The phases after `optimize` read one function: layers are for reading and
+  /// comparing plans.
+  LayerForm layers = LayerForm::Inline;
 };
 
 /// rel → rel: logical rewrites only, to the normal form.

@@ -196,6 +196,54 @@ def SelectOutputs : Pass<"rel-select-outputs", "::mlir::ModuleOp"> {
   ];
 }
 
+def OutlineLayers : Pass<"rel-outline-layers", "::mlir::ModuleOp"> {
+  let summary = "Make equal layers one function";
+  let description = [{
+    Where a chain of values, each of which all that is computed before it passes
+    through, repeats, the repeated part becomes a private function that is
+    called with the value before it, with conditions and with tables: layers
+    are equal up to names, orders, what they scan and their mask. The function
+    is in canonical form: the order of its operations, of the operands of joins
+    and of the terms of sums and products, and the names of its columns, depend
+    on its structure alone, so that layers of two models that are equal print
+    equally.
+
+    ```mlir
+    %y = rel.join %x, %w0 ...        %y = call @layer(%x, %m, %w0)
+    %z = rel.join %y, %w1 ...   ->   %z = call @layer(%y, %m, %w1)
+    ```
+
+    Run on plans in normal form, after the laws. With `parts`, each part of a
+    chain that multiplies relations is a function by itself, also one that
+    occurs once: to compare plans whose last layer is another one, because an
+    output reads its first token only.
+  }];
+  let dependentDialects = [
+    "::joinery::rel::RelDialect", "::mlir::arith::ArithDialect",
+    "::mlir::math::MathDialect", "::mlir::func::FuncDialect"
+  ];
+  let options = [
+    Option<"parts", "parts", "bool", "false",
+           "Make each part of a layer a function, repeated or not">
+  ];
+  let statistics = [
+    Statistic<"numLayerFunctions", "num-layer-functions", "Number of functions">,
+    Statistic<"numCalls", "num-calls", "Number of layers that are calls">
+  ];
+}
+
+def InlineLayers : Pass<"rel-inline-layers", "::mlir::ModuleOp"> {
+  let summary = "Make calls of layers part of the plan again";
+  let description = [{
+    The reverse of `rel-outline-layers`: what follows the laws reads one plan.
+    Calls in layers stay.
+  }];
+  let dependentDialects = ["::joinery::rel::RelDialect"];
+  let statistics = [
+    Statistic<"numInlined", "num-inlined", "Number of calls">
+  ];
+}
+
 def Optimize : Pass<"rel-optimize", "::mlir::ModuleOp"> {
   let summary = "Apply all laws to a fixpoint";
   let description = [{

@@ -8,6 +8,7 @@
 #ifndef JOINERY_PIPELINES_PIPELINES_H
 #define JOINERY_PIPELINES_PIPELINES_H
 
+#include "joinery/Optimize/Passes.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "llvm/ADT/ArrayRef.h"
@@ -43,6 +44,8 @@ struct CompileOptions {
   std::string dumpPhases;
   std::string precision = "f32"; // or "bf16"
   bool keepPadding = false;
+  /// How the plan shows its layers; only where `optimize` is the last phase.
+  LayerForm layers = LayerForm::Inline;
   /// Other names in C for inputs and outputs, by ONNX name.
   std::map<std::string, std::string> rename;
   std::vector<std::string> levels; // instruction-set levels; empty: all
