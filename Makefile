@@ -5,7 +5,7 @@ JOBS ?= $(shell nproc)
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup configure build demo test test-fast bench docs clean distclean
+.PHONY: help setup configure build demo test test-fast bench bench-full docs clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -28,8 +28,11 @@ test: build ## run every test
 test-fast: build ## run the tests that take about a minute together
 	@$(PYTHON) test/run.py --build $(BUILD) --jobs $(JOBS) --fast
 
-bench: build ## measure against ONNX Runtime; the report goes to build/bench
+bench: build ## measure against peers in about 15 minutes; the report goes to build/bench
 	@$(PYTHON) bench/run.py --build $(BUILD)
+
+bench-full: build ## measure every shape against every peer; takes hours
+	@$(PYTHON) bench/run.py --build $(BUILD) --set full
 
 docs: build ## generate the reference pages into build/docs
 	@cmake --build $(BUILD) -j $(JOBS) --target joinery-docs
@@ -37,5 +40,5 @@ docs: build ## generate the reference pages into build/docs
 clean: ## remove what was built
 	rm -rf $(BUILD)
 
-distclean: clean ## remove the Python environment too
-	rm -rf .venv
+distclean: clean ## remove the Python environments too
+	rm -rf .venv .venv-bench

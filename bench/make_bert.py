@@ -1,9 +1,10 @@
 """Writes a BERT encoder with random weights as ONNX, as exporters decompose it.
 
-    make_bert.py OUT.onnx [--shape bert-base|minilm-l6|tiny] [--mask add|where] [--seed N]
+    make_bert.py OUT.onnx [--shape NAME] [--mask add|where] [--seed N]
 
 Opset 17, dynamic batch and length, inputs input_ids, attention_mask and
-token_type_ids, output last_hidden_state.
+token_type_ids, output last_hidden_state. A shape without a vocabulary takes
+vectors instead, as input x and without a mask.
 """
 
 import argparse
@@ -24,25 +25,22 @@ class Shape:
     vocabulary: int = 30522
     positions: int = 512
     types: int = 2
+    activation: str = "gelu"
+    epsilon: float = 1e-12
 
 
 SHAPES = {
     "bert-base": Shape(layers=12, hidden=768, heads=12, inner=3072),
     "minilm-l6": Shape(layers=6, hidden=384, heads=12, inner=1536),
     "tiny": Shape(layers=2, hidden=48, heads=4, inner=96, vocabulary=101, positions=64),
+    # The two-block encoder of the NetsDB encoder paper, over 10 vectors.
+    "netsdb": Shape(layers=2, hidden=64, heads=4, inner=16, vocabulary=0, activation="relu", epsilon=1e-5),
 }
 
 
-def flops(shape, batch, length):
-    """Multiply-adds count twice; contractions only."""
-    tokens = batch * length
-    dense = 4 * shape.hidden**2 + 2 * shape.hidden * shape.inner
-    return shape.layers * (2 * tokens * dense + 4 * tokens * length * shape.hidden)
-
-
 class Graph:
-    def __init__(self, seed):
-        self.rng = np.random.default_rng(seed)
+    def __init__(self, seed, epsilon):
+        self.rng, self.epsilon = np.random.default_rng(seed), epsilon
         self.nodes, self.initialisers, self.names = [], [], set()
 
     def tensor(self, array, name):
@@ -72,7 +70,8 @@ class Graph:
     def norm(self, x, name, width):
         gamma = self.tensor(
             1 + self.rng.standard_normal(width, dtype=np.float32) * np.float32(0.1), f"{name}.weight")
-        return self.op("LayerNormalization", x, gamma, self.weight(f"{name}.bias", width), epsilon=1e-12, axis=-1)
+        return self.op(
+            "LayerNormalization", x, gamma, self.weight(f"{name}.bias", width), epsilon=self.epsilon, axis=-1)
 
 
 def embeddings(g, shape):
@@ -87,7 +86,8 @@ def embeddings(g, shape):
 
 
 def attention_mask(g, form):
-    mask = g.op("Unsqueeze", "attention_mask", g.ints([1, 2], "axes12"))
+    mask = g.op("Unsqueeze", "attention_mask", g.ints([1], "axis1"))
+    mask = g.op("Unsqueeze", mask, g.ints([2], "axis2"))
     if form == "where":
         return g.op("Where", g.op("Cast", mask, to=TensorProto.BOOL), g.scalar(0, "keep"), g.scalar(-1e4, "drop"))
     dropped = g.op("Sub", g.scalar(1, "one_f"), g.op("Cast", mask, to=TensorProto.FLOAT))
@@ -105,23 +105,26 @@ def layer(g, x, mask, shape, name):
     query, value = heads("query", [0, 2, 1, 3]), heads("value", [0, 2, 1, 3])
     key = heads("key", [0, 2, 3, 1])
     scores = g.op("Div", g.op("MatMul", query, key), g.scalar(math.sqrt(width), "root_width"))
-    weights = g.op("Softmax", g.op("Add", scores, mask), axis=-1)
+    weights = g.op("Softmax", g.op("Add", scores, mask) if mask else scores, axis=-1)
     context = g.op("Transpose", g.op("MatMul", weights, value), perm=[0, 2, 1, 3])
     merged = g.op("Reshape", context, g.ints([0, 0, shape.hidden], "merge_heads"))
     attended = g.dense(merged, f"{name}.output", shape.hidden, shape.hidden)
     x = g.norm(g.op("Add", attended, x), f"{name}.attention_norm", shape.hidden)
 
     up = g.dense(x, f"{name}.up", shape.hidden, shape.inner)
-    erf = g.op("Erf", g.op("Div", up, g.scalar(math.sqrt(2), "root2")))
-    gelu = g.op("Mul", g.op("Mul", up, g.op("Add", erf, g.scalar(1, "one_f"))), g.scalar(0.5, "half"))
-    down = g.dense(gelu, f"{name}.down", shape.inner, shape.hidden)
+    if shape.activation == "relu":
+        active = g.op("Relu", up)
+    else:
+        erf = g.op("Erf", g.op("Div", up, g.scalar(math.sqrt(2), "root2")))
+        active = g.op("Mul", g.op("Mul", up, g.op("Add", erf, g.scalar(1, "one_f"))), g.scalar(0.5, "half"))
+    down = g.dense(active, f"{name}.down", shape.inner, shape.hidden)
     return g.norm(g.op("Add", down, x), f"{name}.output_norm", shape.hidden)
 
 
 def make(shape, mask="add", seed=0):
-    g = Graph(seed)
-    x = embeddings(g, shape)
-    additive = attention_mask(g, mask)
+    g = Graph(seed, shape.epsilon)
+    x = embeddings(g, shape) if shape.vocabulary else "x"
+    additive = attention_mask(g, mask) if shape.vocabulary else None
     for index in range(shape.layers):
         x = layer(g, x, additive, shape, f"layer.{index}")
     g.op("Identity", x, out="last_hidden_state")
@@ -131,23 +134,12 @@ def make(shape, mask="add", seed=0):
 
     inputs = [value(name, TensorProto.INT64, "batch", "seq")
               for name in ("input_ids", "attention_mask", "token_type_ids")]
+    if not shape.vocabulary:
+        inputs = [value("x", TensorProto.FLOAT, "batch", "seq", shape.hidden)]
     outputs = [value("last_hidden_state", TensorProto.FLOAT, "batch", "seq", shape.hidden)]
     graph = helper.make_graph(g.nodes, "bert", inputs, outputs, g.initialisers)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8,
                              producer_name="make_bert")
-
-
-def batch(shape, size, length, ragged=False, seed=0):
-    """Inputs of a batch; a ragged one has log-normal lengths around 0.38 of the longest."""
-    rng = np.random.default_rng(seed)
-    lengths = np.full(size, length)
-    if ragged:
-        draws = np.exp(rng.normal(math.log(0.38), 0.5, size))
-        lengths = np.clip((draws * length).astype(int), 1, length)
-        lengths[int(rng.integers(size))] = length
-    mask = (np.arange(length) < lengths[:, None]).astype(np.int64)
-    ids = rng.integers(1, shape.vocabulary, (size, length)) * mask
-    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(mask)}
 
 
 def main():
@@ -157,10 +149,10 @@ def main():
     parser.add_argument("--mask", choices=("add", "where"), default="add")
     parser.add_argument("--seed", type=int, default=0)
     for field in dataclasses.fields(Shape):
-        parser.add_argument("--" + field.name, type=int, help="instead of the shape's own")
+        parser.add_argument("--" + field.name, type=field.type, help="instead of the shape's own")
     arguments = parser.parse_args()
     given = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Shape)}
-    shape = dataclasses.replace(SHAPES[arguments.shape], **{k: v for k, v in given.items() if v})
+    shape = dataclasses.replace(SHAPES[arguments.shape], **{k: v for k, v in given.items() if v is not None})
     onnx.save(make(shape, arguments.mask, arguments.seed), arguments.out)
 
 

@@ -1,15 +1,13 @@
-"""Measures Joinery against ONNX Runtime, interleaved in one run.
+"""Measures Joinery against its peers, interleaved in one run.
 
-    run.py [--build DIR] [--case MODEL:BATCHxLENGTH[r][:THREADS]]... [--rounds N] [--quick]
+    run.py [--set NAME | --case MODEL:BATCHxLENGTH[r][:THREADS]...] [--peer NAME]... [--rounds N] [--quick]
 
-Each peer lives in its own process with the same weights, inputs and threads.
-Slices take turns, with a pause between them, and each stands between two peak
-probes: a slice whose probes differ by more than 15 % is dropped, the others are
-scaled by their probes. Writes report.json and report.md to DIR/bench.
+Each peer lives in a process of its own with the same weights, inputs and
+threads. Its outputs are compared with ONNX Runtime's in f32 before anything is
+timed. Writes report.json, report.md and report.svg to BUILD/bench.
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import pathlib
@@ -18,182 +16,197 @@ import re
 import statistics
 import subprocess
 import sys
-import time
 
 import numpy as np
 import onnx
-import onnxruntime
 import psutil
 
-import make_bert
+import cases
+import interleave
+import models
+import plot
 import report
+from interleave import Failed, Probe, Worker
+from paths import SOURCE, harness
+from peers import BASELINE, LIMITS, PEERS, REFERENCE, Unavailable, install
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "test" / "Integration"))
-import harness
-
-PROBE_MICROSECONDS = 4000
-PAUSE = 0.25
-STEADY = 0.15
-CASES = ("bert-base:1x128:1", "bert-base:1x128:2", "bert-base:8x128r:2", "minilm-l6:1x128:1", "minilm-l6:1x16:1")
+# A worker that starts with less free memory would take the machine down.
+FREE_MEMORY = 2e9
 
 
-@dataclasses.dataclass(frozen=True)
-class Case:
-    model: str
-    batch: int
-    length: int
-    ragged: bool
-    threads: int
+class Bench:
+    """What the cases of a run share: models, prepared files, the probe, the peaks."""
 
-    @staticmethod
-    def parse(text):
-        found = re.fullmatch(r"([\w-]+):(\d+)x(\d+)(r?)(?::(\d+))?", text)
-        if not found or found[1] not in make_bert.SHAPES:
-            raise argparse.ArgumentTypeError(
-                f"'{text}' is no MODEL:BATCHxLENGTH[r][:THREADS] with MODEL one of {', '.join(make_bert.SHAPES)}")
-        return Case(found[1], int(found[2]), int(found[3]), bool(found[4]), int(found[5] or 1))
+    def __init__(self, work, build, environments):
+        self.work, self.environments, self.models, self.prepared = work, environments, {}, {}
+        for folder in ("models", "log"):
+            (work / folder).mkdir(parents=True, exist_ok=True)
+        self.probe = Probe(build / "bench" / "joinery-probe")
+        self.peaks = {}
 
+    def peak(self, threads):
+        if threads not in self.peaks:
+            self.peaks[threads] = max(self.probe.gflops(threads) for _ in range(20))
+        return self.peaks[threads]
 
-class Worker:
-    def __init__(self, script, *arguments, env=None):
-        self.process = subprocess.Popen(
-            [sys.executable, HERE / script, *map(str, arguments)], env=env,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.start = self.read()
+    def model(self, name):
+        """{"onnx": path, "weights": path}, written anew in every run."""
+        if name not in self.models:
+            path = self.work / "models" / f"{name}.onnx"
+            models.write(name, path)
+            models.write_weights(name, path, path.with_suffix(".npz"))
+            shape = models.MODELS[name]
+            path.with_suffix(".json").write_text(json.dumps([shape.heads, shape.hidden]))
+            self.models[name] = {"onnx": path, "weights": path.with_suffix(".npz")}
+        return self.models[name]
 
-    def ask(self, **command):
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-        return self.read()
+    def log(self, *parts):
+        return self.work / "log" / ("-".join(map(str, parts)).replace(":", "-") + ".txt")
 
-    def read(self):
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"bench: {self.process.args[1].name} stopped with code {self.process.wait()}")
-        return json.loads(line)
+    def prepare(self, peer, python, name):
+        """What a peer loads, and the facts about it; a user does this once."""
+        source = self.model(name)[peer.source]
+        if not peer.suffix:
+            return source, {"files": [str(source)]}
+        target = source.with_name(name + peer.suffix)
+        if target not in self.prepared:
+            log = self.log("prepare", name, peer.name)
+            with open(log, "wb") as errors:
+                done = subprocess.run(
+                    list(map(str, peer.command(python, "prepare", source, target))),
+                    stdout=subprocess.PIPE, stderr=errors, env=environment(1, self.work))
+            good = done.returncode == 0
+            self.prepared[target] = json.loads(done.stdout) if good else interleave.reason(log, done.returncode)
+        facts = self.prepared[target]
+        if isinstance(facts, str):
+            raise Unavailable(facts)
+        return target, facts
 
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
-class Probe:
-    def __init__(self, build):
-        self.process = subprocess.Popen(
-            [build / "bench" / "joinery-probe"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def gflops(self, threads):
-        self.process.stdin.write(f"{threads} {PROBE_MICROSECONDS}\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
-
-
-@dataclasses.dataclass
-class Slice:
-    times: list
-    before: float
-    after: float
-
-    def steady(self):
-        return abs(self.before - self.after) <= STEADY * max(self.before, self.after)
-
-    def scaled(self, peak):
-        """The slice's median, as if the machine had been at its peak."""
-        return statistics.median(self.times) * (self.before + self.after) / 2 / peak
+    def start(self, peer, case, given):
+        python = install(peer.env, self.environments)
+        model, facts = self.prepare(peer, python, case.model)
+        if psutil.virtual_memory().available < FREE_MEMORY:
+            raise Unavailable("not enough free memory")
+        worker = Worker(
+            peer.command(python, "serve", model, given, case.threads), self.log(case, peer.name),
+            env=environment(case.threads, self.work))
+        worker.facts = facts
+        return worker
 
 
-def measure(workers, probe, threads, rounds, seconds):
-    """{peer: slices}, taken in turns; the first round only warms up."""
-    slices = {name: [] for name in workers}
-    for round in range(rounds + 1):
-        # The order turns too, so that no peer always follows the same other.
-        names = list(workers)
-        for name in names[round % len(names):] + names[:round % len(names)]:
-            time.sleep(PAUSE)
-            before = probe.gflops(threads)
-            times = workers[name].ask(slice=seconds)["times"]
-            after = probe.gflops(threads)
-            if round:
-                slices[name].append(Slice(times, before, after))
-    return slices
+def environment(threads, work):
+    """What libraries read their number of threads from, and where they cache."""
+    counts = {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "MKL", "OPENBLAS")}
+    return {**os.environ, **counts, "TF_CPP_MIN_LOG_LEVEL": "2", "TORCHINDUCTOR_CACHE_DIR": str(work / "inductor")}
 
 
-def summarise(slices, worker, peak):
-    steady = [s for s in slices if s.steady()]
-    times = sorted(t for s in slices for t in s.times)
-    return {
-        "best_s": times[0], "median_s": statistics.median(times),
-        "p95_s": float(np.percentile(times, 95)), "p99_s": float(np.percentile(times, 99)),
-        "scaled_median_s": statistics.median(s.scaled(peak) for s in steady or slices),
-        "slices": len(slices), "dropped": len(slices) - len(steady), "warmup": 1, "runs": len(times),
-        "load_s": worker.start["load_s"], "first_s": worker.start["first_s"],
-        "rss_bytes": worker.start["rss_bytes"],
-    }
+def size_of(paths):
+    """Bytes on disk of files, and of the files in folders."""
+    files = [file for path in map(pathlib.Path, paths) for file in ([path] if path.is_file() else path.rglob("*"))]
+    return sum(file.stat().st_size for file in files)
 
 
-def anonymous_bytes(process):
-    """Anonymous memory of a process and its children, now."""
-    total = 0
-    for one in [process, *process.children(recursive=True)]:
-        try:
-            with open(f"/proc/{one.pid}/status") as status:
-                found = re.search(r"RssAnon:\s+(\d+)", status.read())
-            total += int(found[1]) * 1024 if found else 0
-        except OSError:
-            pass
-    return total
+def outputs_of(worker, path):
+    worker.ask(save=str(path))
+    with np.load(path) as archive:
+        return archive[archive.files[0]]
 
 
-def compile_model(name, path, prefix):
-    """Compiles and reports what it cost; memory is polled every 5 ms."""
-    start = time.perf_counter()
-    with subprocess.Popen([harness.tool("joinery"), "compile", path, "-o", prefix]) as process:
-        watched, peak = psutil.Process(process.pid), 0
-        while process.poll() is None:
-            try:
-                peak = max(peak, anonymous_bytes(watched))
-            except psutil.Error:
-                break
-            time.sleep(0.005)
-        seconds = time.perf_counter() - start
-        if process.wait() != 0:
-            raise SystemExit(f"bench: joinery compile {path} stopped with code {process.returncode}")
-    return {"model": name, "seconds": seconds, "anonymous_bytes": peak, "file_bytes": path.stat().st_size}
+def compare(got, want, keep):
+    """(largest error over the range, smallest cosine of a token), on kept rows."""
+    if got.shape != want.shape:
+        raise Failed(f"its output is {got.shape}, not {want.shape}")
+    got, want = (array[keep] if keep is not None else array.reshape(-1, array.shape[-1]) for array in (got, want))
+    lengths = np.linalg.norm(got, axis=-1) * np.linalg.norm(want, axis=-1)
+    cosines = (got * want).sum(axis=-1) / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return harness.relative_error(got, want), float(cosines.min())
 
 
-def run_case(case, models, work, probe, arguments, peak):
-    shape, (path, prefix) = make_bert.SHAPES[case.model], models[case.model]
-    inputs = make_bert.batch(shape, case.batch, case.length, case.ragged)
-    given = work / "in.npz"
-    np.savez(given, **inputs)
-    workers = {
-        "onnxruntime": Worker("worker_onnxruntime.py", path, given, case.threads),
-        "joinery": Worker("worker_joinery.py", prefix, given, case.threads),
-    }
+def start_all(bench, case, names, given, keep, results):
+    """The workers whose outputs are right; the others are noted in `results`."""
+    workers, want = {}, None
     try:
-        outputs = {}
-        for name, one in workers.items():
-            one.ask(save=str(work / f"{name}.npz"))
-            with np.load(work / f"{name}.npz") as archive:
-                outputs[name] = {key: archive[key] for key in archive.files}
-        keep = inputs["attention_mask"] != 0
-        error = max(harness.relative_error(outputs["joinery"][key][keep], want[keep])
-                    for key, want in outputs["onnxruntime"].items())
-        slices = measure(workers, probe, case.threads, arguments.rounds, arguments.seconds)
-        peers = {name: summarise(slices[name], workers[name], peak) for name in workers}
-        versions = {name: one.start["version"] for name, one in workers.items()}
+        for name in sorted(names | {REFERENCE}, key=lambda name: (name != REFERENCE, list(PEERS).index(name))):
+            peer, worker = PEERS[name], None
+            results[name] = {"status": "unavailable", "dtype": peer.dtype}
+            try:
+                worker = bench.start(peer, case, given)
+                results[name]["status"] = "failed"
+                got = outputs_of(worker, bench.work / "out.npz")
+                want = got if name == REFERENCE else want
+                error, cosine = compare(got, want, keep)
+                if not error <= LIMITS[peer.dtype]:
+                    raise Failed(f"its outputs are wrong: error {error:.1e}, and {LIMITS[peer.dtype]:g} is allowed")
+            except (Unavailable, Failed, OSError) as problem:
+                results[name]["reason"] = str(problem)
+                if worker:
+                    worker.close()
+                if name in (BASELINE, REFERENCE):
+                    raise SystemExit(f"bench: {case}: {name}: {problem}")
+                print(f"  {name}: {results[name]['status']}: {problem}", file=sys.stderr)
+                continue
+            results[name].update(error=error, cosine=cosine)
+            workers[name] = worker
+        if REFERENCE not in names:
+            workers.pop(REFERENCE).close()
+            del results[REFERENCE]
+    except BaseException:
+        close(workers)
+        raise
+    return workers
+
+
+def close(workers):
+    for worker in workers.values():
+        worker.close()
+
+
+def ratio(results, name):
+    """How many times faster the Joinery of the same dtype is, else that of f32."""
+    same = [ours for ours, peer in PEERS.items() if peer.worker == BASELINE and peer.dtype == PEERS[name].dtype
+            and results.get(ours, {}).get("status") == "measured"]
+    against = same[0] if same else BASELINE
+    theirs, ours = results[name], results[against]
+
+    def over(key):
+        return theirs[key] / ours[key] if theirs[key] and ours[key] else None
+
+    return {"against": against, "scaled": over("scaled_median_s"), "best": over("best_s"), "median": over("median_s")}
+
+
+def run_case(bench, case, names, arguments):
+    given = models.inputs(case.model, case.batch, case.length, case.ragged)
+    keep, results = models.kept(given), {}
+    lengths = keep.sum(axis=1) if keep is not None else np.full(case.batch, case.length)
+    tokens, gflop, peak = int(lengths.sum()), models.gflop(case.model, lengths), bench.peak(case.threads)
+    np.savez(bench.work / "in.npz", **given)
+    workers = start_all(bench, case, names, bench.work / "in.npz", keep, results)
+    try:
+        slices, failed = interleave.measure(workers, bench.probe, case.threads, arguments.rounds, arguments.seconds)
+        for name, worker in workers.items():
+            result = results[name]
+            if name in failed:
+                result["reason"] = failed[name]
+                continue
+            memory = worker.ask(slice=0)
+            result.update(
+                interleave.summarise(slices[name], peak), status="measured", version=worker.start["version"],
+                model_bytes=size_of(worker.facts["files"]),
+                **{key: worker.start[key] for key in ("load_s", "first_s", "process_s")},
+                **{key: memory[key] for key in ("rss_bytes", "peak_rss_bytes")})
+            scaled = result["scaled_median_s"]
+            result["tokens_per_s"] = tokens / scaled if scaled else None
+            result["share_of_peak"] = gflop / scaled / peak if scaled else None
     finally:
-        for one in workers.values():
-            one.close()
-    ratio = {short: peers["onnxruntime"][key] / peers["joinery"][key]
-             for short, key in (("scaled", "scaled_median_s"), ("best", "best_s"), ("median", "median_s"))}
-    return versions, {
-        "model": case.model, "batch": case.batch, "length": case.length, "ragged": case.ragged,
-        "tokens": int(keep.sum()), "threads": case.threads, "dtype": "f32",
-        "gflop": make_bert.flops(shape, case.batch, case.length) * 1e-9,
-        "error": error, "ratio": ratio, "peers": peers,
-    }
+        close(workers)
+    if results[BASELINE]["status"] != "measured":
+        raise SystemExit(f"bench: {case}: {BASELINE}: {results[BASELINE]['reason']}")
+    for name, result in results.items():
+        if result["status"] == "measured":
+            result["ratio"] = ratio(results, name)
+    return {
+        "model": case.model, "batch": case.batch, "length": case.length, "ragged": case.ragged, "tokens": tokens,
+        "threads": case.threads, "gflop": gflop, "peers": {name: results[name] for name in PEERS if name in results}}
 
 
 def first_answer(build, runs=20):
@@ -208,55 +221,76 @@ def first_answer(build, runs=20):
     return {"best_ms": min(times), "median_ms": statistics.median(times), "runs": runs}
 
 
-def cpu_name():
+def whole_report(bench, results, arguments):
     with open("/proc/cpuinfo") as info:
-        return next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), "")
+        cpu = next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), "")
+    measured = {name: peer for case in results for name, peer in report.measured(case).items()}
+    versions = {PEERS[name].worker: peer["version"] for name, peer in measured.items()}
+    return {
+        "machine": {
+            "cpu": cpu, "cores": os.cpu_count(), "kernel": platform.release(),
+            "flags": sorted(f for f in harness.cpu_flags() if re.match(r"avx|amx|fma$", f)),
+            "peak_gflops": {str(threads): peak for threads, peak in bench.peaks.items()}},
+        "versions": {**versions, "numpy": np.__version__, "onnx": onnx.__version__},
+        "method": {"rounds": arguments.rounds, "slice_s": arguments.seconds, "pause_s": interleave.PAUSE,
+                   "probe_s": interleave.PROBE_MICROSECONDS * 1e-6, "steady": interleave.STEADY},
+        "cases": results,
+        "compile": [
+            {"model": path.name.removesuffix(peer.suffix), "dtype": peer.dtype, **facts}
+            for path, facts in bench.prepared.items() for peer in PEERS.values()
+            if peer.worker == BASELINE and path.name.endswith(peer.suffix) and isinstance(facts, dict)],
+    }
 
 
-def main():
+def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", type=pathlib.Path, default=HERE.parent / "build")
+    parser.add_argument("--build", type=pathlib.Path, default=SOURCE / "build")
     parser.add_argument("--out", type=pathlib.Path, help="where the report goes (default: BUILD/bench)")
-    parser.add_argument("--case", type=Case.parse, action="append", help="may be given several times")
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--seconds", type=float, default=0.5, help="length of a slice; at least one run")
-    parser.add_argument("--quick", action="store_true", help="a tiny model, two rounds: a test of the runner")
+    parser.add_argument("--envs", type=pathlib.Path, default=SOURCE / ".venv-bench",
+                        help="where the peers are installed (default: .venv-bench)")
+    parser.add_argument("--set", choices=[name for name in cases.SETS if name != "quick"], default="default",
+                        help="which cases; full has every peer too")
+    parser.add_argument("--case", type=cases.Case.parse, action="append", help="may be given several times")
+    parser.add_argument("--peer", choices=[*PEERS, "all"], action="append",
+                        help="may be given several times; Joinery is always measured")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.3, help="length of a slice; at least one run")
+    parser.add_argument("--quick", action="store_true", help="a tiny model, two rounds, no installs: a test")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.rounds, arguments.seconds = 2, 0.02
-    cases = arguments.case or [Case.parse(c) for c in (["tiny:2x16r:1"] if arguments.quick else CASES)]
-    build = arguments.build.resolve()
-    os.environ["JOINERY_TOOLS"] = str(build / "bin")
-    work = (arguments.out or build / "bench").resolve()
-    work.mkdir(parents=True, exist_ok=True)
+        arguments.case = arguments.case or cases.of_set("quick")
+        arguments.peer = arguments.peer or [REFERENCE]
+    if arguments.rounds < 1 or arguments.seconds <= 0:
+        parser.error("--rounds and --seconds must be positive")
+    arguments.build = arguments.build.resolve()
+    return arguments
 
-    probe = Probe(build)
-    peaks = {t: max(probe.gflops(t) for _ in range(20)) for t in sorted({case.threads for case in cases})}
-    version = subprocess.run([harness.tool("joinery"), "--version"], stdout=subprocess.PIPE, text=True).stdout
-    version = next(iter(re.findall(r"\d[\w.+-]*", version)), "")
-    models, compiled = {}, []
-    for name in dict.fromkeys(case.model for case in cases):
-        models[name] = (work / f"{name}.onnx", work / name)
-        if not models[name][0].exists():
-            onnx.save(make_bert.make(make_bert.SHAPES[name]), models[name][0])
-        compiled.append(compile_model(name, *models[name]))
-        print(f"compiled {name} in {compiled[-1]['seconds']:.1f} s", file=sys.stderr)
-    results = []
-    for case in cases:
-        versions, result = run_case(case, models, work, probe, arguments, peaks[case.threads])
-        results.append(result)
-        print(f"{case.model} {case.batch}x{case.length}{'r' if case.ragged else ''} {case.threads}T: "
-              f"ratio {result['ratio']['scaled']:.2f}, error {result['error']:.1e}", file=sys.stderr)
-    whole = {
-        "machine": {
-            "cpu": cpu_name(), "cores": os.cpu_count(), "kernel": platform.release(),
-            "flags": sorted(f for f in harness.cpu_flags() if re.match(r"avx|amx|fma$", f)),
-            "peak_gflops": {str(t): p for t, p in peaks.items()},
-        },
-        "versions": {"joinery": version or versions["joinery"], "onnxruntime": versions["onnxruntime"],
-                     "numpy": np.__version__, "onnx": onnx.__version__},
-        "cases": results, "compile": compiled, "first_answer": first_answer(build),
-    }
+
+def chosen_peers(arguments):
+    everything = arguments.set == "full" or "all" in (arguments.peer or [])
+    if everything or not arguments.peer:
+        return {name for name, peer in PEERS.items() if everything or peer.default}
+    return {BASELINE, *arguments.peer}
+
+
+def main():
+    arguments = parse_arguments()
+    os.environ["JOINERY_TOOLS"] = str(arguments.build / "bin")
+    work = (arguments.out or arguments.build / "bench").resolve()
+    bench, results = Bench(work, arguments.build, arguments.envs.resolve()), []
+    todo = arguments.case or cases.of_set(arguments.set)
+    for index, case in enumerate(todo):
+        print(f"{case} ({index + 1} of {len(todo)})", file=sys.stderr, flush=True)
+        results.append(run_case(bench, case, chosen_peers(arguments), arguments))
+        for name, peer in report.measured(results[-1]).items():
+            scaled = peer["ratio"]["scaled"]
+            print(f"  {name}: ratio {report.number(scaled)}, error {peer['error']:.1e}, "
+                  f"{peer['dropped']} of {peer['slices']} slices dropped", file=sys.stderr)
+        whole = whole_report(bench, results, arguments)
+        # A long run that is cut short leaves the cases that it finished.
+        (work / "report.json").write_text(json.dumps(whole, indent=1) + "\n")
+    whole["first_answer"] = first_answer(arguments.build)
     (work / "report.json").write_text(json.dumps(whole, indent=1) + "\n")
     try:
         report.check(whole)
@@ -264,6 +298,7 @@ def main():
         print(f"bench: {problem}", file=sys.stderr)
         return 1
     (work / "report.md").write_text(report.markdown(whole))
+    plot.write(whole, work / "report.svg")
     print(report.markdown(whole), end="")
     return 0
 

@@ -1,39 +1,77 @@
 """What the peers' workers share: a process that runs one model when told to.
 
-A worker is started as `worker_X.py MODEL INPUTS.npz THREADS` and answers lines
-of JSON on its standard input with lines of JSON: first, unasked, what loading
-cost; then, for {"slice": SECONDS}, the time of each run in a slice; for
-{"save": PATH}, nothing but the outputs in that file.
+    worker_X.py prepare VARIANT SOURCE TARGET          does once what a user does once
+    worker_X.py serve VARIANT MODEL INPUTS.npz THREADS
+
+`prepare` answers with a line of JSON: the files that a deployment needs. `serve`
+answers lines of JSON with lines of JSON: first, unasked, what loading cost;
+then, for {"slice": SECONDS}, the time of each run in a slice; for {"save":
+PATH}, nothing but the outputs in that file.
 """
 
+import ctypes
 import json
+import os
 import pathlib
+import signal
 import sys
 import time
 
 import numpy as np
 
+PR_SET_PDEATHSIG = 1
 
-def resident_bytes():
+
+def memory():
     with open("/proc/self/status") as status:
         fields = dict(line.split(":", 1) for line in status)
-    return int(fields["VmRSS"].split()[0]) * 1024
+    return {"rss_bytes": int(fields["VmRSS"].split()[0]) * 1024,
+            "peak_rss_bytes": int(fields["VmHWM"].split()[0]) * 1024}
 
 
-def serve(load):
-    """`load(model, inputs, threads)` gives (run, version); `run()` gives outputs by name."""
-    model, inputs, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
+def read_weights(path):
+    """(config, read): an encoder's config, and a function from a name to its array."""
+    archive = np.load(path)
+    return json.loads(str(archive["config"])), archive.__getitem__
+
+
+def fused_qkv(read, layer):
+    """Query, key and value as one dense layer: (weight [in, 3 * out], bias)."""
+    parts = [f"layer.{layer}.{part}" for part in ("query", "key", "value")]
+    return (np.concatenate([read(f"{part}.weight") for part in parts], axis=1),
+            np.concatenate([read(f"{part}.bias") for part in parts]))
+
+
+def main(load, prepare=None):
+    """`load(variant, model, inputs, threads)` gives (run, version) and `run()` outputs by name.
+
+    `prepare(variant, source, target)` gives the facts that it answers.
+    """
+    # A runner that is killed must not leave a stopped process behind.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # What libraries print must not get between the answers.
+    channel = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(message):
+        print(json.dumps(message), file=channel, flush=True)
+
+    command, variant, *arguments = sys.argv[1:]
+    if command == "prepare":
+        answer(prepare(variant, *map(pathlib.Path, arguments)))
+    else:
+        serve(lambda *given: load(variant, *given), answer, *arguments)
+
+
+def serve(load, answer, model, inputs, threads):
     with np.load(inputs) as archive:
         inputs = {name: archive[name] for name in archive.files}
-    before, start = resident_bytes(), time.perf_counter()
-    run, version = load(model, inputs, threads)
+    start = time.perf_counter()
+    run, version = load(pathlib.Path(model), inputs, int(threads))
     loaded = time.perf_counter()
     run()
     first = time.perf_counter()
-    answer({
-        "version": version, "load_s": loaded - start, "first_s": first - start,
-        "rss_bytes": resident_bytes() - before,
-    })
+    answer({"version": version, "load_s": loaded - start, "first_s": first - start, **memory()})
     for line in sys.stdin:
         command = json.loads(line)
         if "slice" in command:
@@ -42,11 +80,7 @@ def serve(load):
                 start = time.perf_counter()
                 run()
                 times.append(time.perf_counter() - start)
-            answer({"times": times, "rss_bytes": resident_bytes() - before})
+            answer({"times": times, **memory()})
         elif "save" in command:
-            np.savez(pathlib.Path(command["save"]), **run())
+            np.savez(command["save"], **{name: np.asarray(value, np.float32) for name, value in run().items()})
             answer({})
-
-
-def answer(message):
-    print(json.dumps(message), flush=True)

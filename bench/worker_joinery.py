@@ -3,8 +3,12 @@
 import ctypes
 import os
 import pathlib
+import re
+import subprocess
+import time
 
 import numpy as np
+import psutil
 
 import worker
 
@@ -48,12 +52,15 @@ class ContextOptions(ctypes.Structure):
     ]
 
 
+def tools():
+    return pathlib.Path(os.environ.get("JOINERY_TOOLS") or pathlib.Path(__file__).resolve().parent.parent / "build/bin")
+
+
 class Runtime:
     """libjoinery_runtime.so; a call that fails raises with the runtime's message."""
 
     def __init__(self):
-        tools = os.environ.get("JOINERY_TOOLS") or pathlib.Path(__file__).resolve().parent.parent / "build/bin"
-        self.library = ctypes.CDLL(str(pathlib.Path(tools).parent / "lib" / "libjoinery_runtime.so"))
+        self.library = ctypes.CDLL(str(tools().parent / "lib" / "libjoinery_runtime.so"))
         self.library.jn_version.restype = ctypes.c_char_p
 
     def __call__(self, name, *arguments):
@@ -77,7 +84,39 @@ def view(array):
     return tensor
 
 
-def load(prefix, inputs, threads):
+def anonymous_bytes(process):
+    """Anonymous memory of a process and its children, now."""
+    total = 0
+    for one in [process, *process.children(recursive=True)]:
+        try:
+            with open(f"/proc/{one.pid}/status") as status:
+                found = re.search(r"RssAnon:\s+(\d+)", status.read())
+            total += int(found[1]) * 1024 if found else 0
+        except OSError:
+            pass
+    return total
+
+
+def prepare(variant, source, prefix):
+    """Compiles and says what it cost; memory is polled every 5 ms."""
+    start, peak = time.perf_counter(), 0
+    with subprocess.Popen([tools() / "joinery", "compile", source, "-o", prefix, f"--precision={variant}"],
+                          stderr=subprocess.PIPE, text=True) as process:
+        watched = psutil.Process(process.pid)
+        while process.poll() is None:
+            try:
+                peak = max(peak, anonymous_bytes(watched))
+            except psutil.Error:
+                break
+            time.sleep(0.005)
+        said = process.communicate()[1].strip().splitlines() or [f"stopped with code {process.returncode}"]
+    if process.returncode:
+        raise SystemExit(f"refused by joinery compile: {said[0]}")
+    return {"files": [f"{prefix}.so", f"{prefix}.store"], "seconds": time.perf_counter() - start,
+            "anonymous_bytes": peak, "source_bytes": source.stat().st_size}
+
+
+def load(variant, prefix, inputs, threads):
     runtime = Runtime()
     model, context = ctypes.c_void_p(), ctypes.c_void_p()
     runtime("jn_model_open_shared", os.fsencode(prefix), None, None, ctypes.byref(model))
@@ -98,11 +137,16 @@ def load(prefix, inputs, threads):
     }
     filled = (Tensor * len(outputs))(*map(view, results.values()))
 
+    # Bound once: the small models take less time than looking the call up.
+    jn_run, error = runtime.library.jn_run, Error()
+    fixed = (context, given, n_in, filled, n_out, ctypes.byref(error))
+
     def run():
-        runtime("jn_run", context, given, n_in, filled, n_out)
+        if jn_run(*fixed):
+            raise RuntimeError(error.message.decode())
         return results
 
     return run, runtime.library.jn_version().decode()
 
 
-worker.serve(load)
+worker.main(load, prepare)

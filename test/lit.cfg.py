@@ -57,5 +57,7 @@ if harness.real_model() is not None:
     config.available_features.add("real-model")
 if importlib.util.find_spec("onnxruntime"):
     config.available_features.add("onnxruntime")
+if all(map(importlib.util.find_spec, ("jsonschema", "pygal"))):
+    config.available_features.add("benchmark")
 if config.joinery_sanitize:
     config.available_features.add("sanitizers")
