@@ -150,8 +150,11 @@ MaterializeOp Planner::materialize(Value value, ArrayAttr layout,
   auto op = MaterializeOp::create(
       b, value.getLoc(), typeOf(value).withLayout(layout), value,
       b.getStringAttr(algorithm), design);
+  // A copy in another layout is for readers: the border keeps its own.
+  bool copy = isa_and_nonnull<MaterializeOp>(value.getDefiningOp());
   value.replaceUsesWithIf(op.getResult(), [&](OpOperand &use) {
-    return use.getOwner() != op.getOperation();
+    return use.getOwner() != op.getOperation() &&
+           !(copy && use.getOwner()->hasTrait<OpTrait::IsTerminator>());
   });
   return op;
 }

@@ -11,6 +11,7 @@
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/Support/raw_ostream.h"
+#include "tools/joinery-compiler/CompareModel.h"
 #include "tools/joinery/Probe.h"
 #include <CLI/CLI.hpp>
 
@@ -195,6 +196,9 @@ int main(int argc, char **argv) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
 
+  tool::CompareOptions compareOptions;
+  auto *compare = tool::addCompare(app, compareOptions);
+
   bool json = false;
   auto *support = app.add_subcommand("support", "list the supported operators");
   support->add_flag("--json", json, "as JSON");
@@ -226,6 +230,18 @@ int main(int argc, char **argv) {
     };
   if (support->parsed())
     return runSupport(json);
+  if (compare->parsed()) {
+    options.input = compareOptions.models[0];
+    options.precision = compareOptions.precision == "auto"
+                            ? fastestPrecision()
+                            : compareOptions.precision;
+    Session session;
+    if (auto outcome = checkInput(session.context.get(), options.input);
+        outcome != Outcome::Done)
+      return int(outcome);
+    return tool::compareModelFile(session.context.get(), options,
+                                  compareOptions);
+  }
   if (check->parsed()) {
     Session session;
     if (auto outcome = checkInput(session.context.get(), options.input);

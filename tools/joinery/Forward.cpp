@@ -17,7 +17,7 @@ namespace joinery::tool {
 
 bool isCompilerCommand(const std::string &command) {
   static constexpr const char *kCommands[] = {"compile", "explain", "check",
-                                              "compare", "support"};
+                                              "support"};
   return std::find(std::begin(kCommands), std::end(kCommands), command) !=
          std::end(kCommands);
 }

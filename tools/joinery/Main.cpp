@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "tools/joinery/Commands.h"
+#include "tools/joinery/Compare.h"
 
 #include <CLI/CLI.hpp>
 
@@ -149,11 +150,12 @@ int dispatch(int argc, char **argv) {
   app.add_subcommand("compile", "Compile an ONNX model");
   app.add_subcommand("explain", "Print a model's plan with its costs");
   app.add_subcommand("check", "List what of a model cannot be compiled");
-  app.add_subcommand("compare", "Find where a model diverges from a reference");
   app.add_subcommand("support", "List the ONNX operators that are compiled");
   RunOptions run;
   BenchOptions bench;
   StoreOptions store;
+  CompareOptions compare;
+  addCompare(app, compare);
   std::string shell;
   addRun(app, run);
   addBench(app, bench);
@@ -179,6 +181,9 @@ int dispatch(int argc, char **argv) {
     return runCommand(run);
   if (command == "bench")
     return benchCommand(bench);
+  if (command == "compare")
+    return comparesModelFile(compare) ? forwardToCompiler(argv)
+                                      : compareCommand(compare);
   if (command == "store")
     return storeCommand->got_subcommand("ls") ? storeList(store.list)
                                               : storeVerify(store.verify);

@@ -16,7 +16,8 @@
 namespace joinery {
 
 struct ImportOptions {
-  /// The outputs to keep, by ONNX name; all if empty.
+  /// What to compute, by ONNX name: outputs, or any other tensor of the graph;
+  /// all outputs if empty.
   std::vector<std::string> outputs;
 };
 
@@ -28,6 +29,15 @@ struct ImportOptions {
 mlir::OwningOpRef<mlir::ModuleOp> importONNX(mlir::MLIRContext *context,
                                              const std::string &path,
                                              const ImportOptions &options);
+
+/// A tensor of the main graph and the node that computes it.
+struct ProducedTensor {
+  std::string tensor, node, op;
+  bool isOutput; // of the model
+};
+/// Tensors in the order of the graph; an error if the file is malformed.
+mlir::FailureOr<std::vector<ProducedTensor>>
+producedTensors(mlir::MLIRContext *context, const std::string &path);
 
 /// One row of the support table.
 struct SupportedOp {

@@ -173,6 +173,32 @@ static void emitRefusals(Importer &importer) {
   }
 }
 
+FailureOr<std::vector<ProducedTensor>>
+joinery::producedTensors(MLIRContext *context, const std::string &path) {
+  std::string error;
+  auto file = ModelFile::open(path, error);
+  std::optional<GraphReader> graph;
+  if (file)
+    graph.emplace(*file);
+  if (!file || !graph->read(error))
+    return emitError(FileLineColLoc::get(context, path, 0, 0)) << error;
+  std::vector<ProducedTensor> tensors;
+  for (const Node &node : graph->nodes)
+    for (unsigned i = 0; i < node.numOutputs(); ++i)
+      if (node.hasOutput(i))
+        tensors.push_back(
+            {node.outputName(i).str(), node.name().str(), node.op().str(),
+             llvm::is_contained(graph->outputs, node.outputName(i))});
+  // An output that a function's body computes has a name of its own.
+  for (const auto &[output, value] : graph->outputValues) {
+    auto it = llvm::find_if(
+        tensors, [&](const ProducedTensor &t) { return t.tensor == value; });
+    if (output != value && it != tensors.end())
+      tensors.insert(std::next(it), {output, it->node, it->op, true});
+  }
+  return tensors;
+}
+
 OwningOpRef<ModuleOp> joinery::importONNX(MLIRContext *context,
                                           const std::string &path,
                                           const ImportOptions &options) {
@@ -193,8 +219,17 @@ OwningOpRef<ModuleOp> joinery::importONNX(MLIRContext *context,
   std::vector<std::string> outputs = options.outputs;
   if (outputs.empty())
     outputs = graph.outputs;
+  llvm::StringSet<> produced;
+  for (const Node &node : graph.nodes)
+    for (unsigned i = 0; i < node.numOutputs(); ++i)
+      if (node.hasOutput(i))
+        produced.insert(node.outputName(i));
   for (const std::string &output : outputs)
     if (!llvm::is_contained(graph.outputs, output)) {
+      if (produced.contains(output)) {
+        graph.outputValues[output] = output;
+        continue;
+      }
       auto diag = emitError(fileLoc) << "the model has no output '" << output
                                      << "'";
       diag.attachNote() << "its outputs are: "
