@@ -167,9 +167,8 @@ unsigned CanonicalForm::visit(Value base) {
 
 void CanonicalForm::initialise(Node &node) {
   Operation *op = node.op;
-  std::string text = op                                ? kindOf(op)
-                     : node.value.getDefiningOp<ScanOp>() ? "table"
-                                                          : "value";
+  // A table and a view of one are the same to a plan.
+  std::string text = op ? kindOf(op) : "leaf";
   llvm::raw_string_ostream(text) << typeOf(node.value).getElementType();
   node.color = colorOfText(text);
   size_t own = typeOf(node.value).getColumns().size();

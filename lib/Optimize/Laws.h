@@ -38,6 +38,7 @@ void populateTabulateDifferences(mlir::RewritePatternSet &patterns);
 void populateStreamSoftmax(mlir::RewritePatternSet &patterns);
 void populateSelectMasks(mlir::RewritePatternSet &patterns);
 void populateCollectScales(mlir::RewritePatternSet &patterns);
+void populateFoldScales(mlir::RewritePatternSet &patterns);
 
 /// Merges values that are equal up to the names of the columns they fold.
 /// Returns how many left.

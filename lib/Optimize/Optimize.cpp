@@ -55,6 +55,7 @@ struct Optimize : optimize::impl::OptimizeBase<Optimize> {
       populateSimplifyLookups(patterns);
       populateTabulateDifferences(patterns);
       populateCollectScales(patterns);
+      populateFoldScales(patterns);
       populateStreamSoftmax(patterns);
       populateSelectMasks(patterns);
       populateFoldConstants(patterns, byteLimit);

@@ -135,6 +135,22 @@ def CollectScales : Law<"rel-collect-scales"> {
   }];
 }
 
+def FoldScales : Law<"rel-fold-scales"> {
+  let summary = "Move constant factors of contractions into tables";
+  let description = [{
+    `c·Σ x·W` is `Σ x·(c·W)` for a table W: the factor is computed once, when
+    the table is stored. A contraction without a table keeps its factor.
+
+    ```mlir
+    %y = rel.aggregate sum (%x * %w) over [k]
+    %z = rel.join %y, %b { 0.5 * y + b }
+      ->
+    %y = rel.aggregate sum (%x * rel.join %w { 0.5 * w }) over [k]
+    %z = rel.join %y, %b { y + b }
+    ```
+  }];
+}
+
 def StreamSoftmax : Law<"rel-stream-softmax"> {
   let summary = "Make softmax and weighted sum one streaming aggregate";
   let description = [{
