@@ -1,8 +1,8 @@
 """Slices that take turns, each between two peak probes, and what they say.
 
 A shared machine's speed changes for seconds at a time, so a figure counts only
-beside the machine's own speed at that moment: slices whose probes disagree are
-dropped, and the others are scaled by their probes.
+beside the machine's own speed at that moment: slices whose probes disagree, or
+beside which other programs ran, are dropped, and the rest scaled by their probes.
 """
 
 import contextlib
@@ -19,7 +19,11 @@ import numpy as np
 
 PROBE_MICROSECONDS = 4000
 PAUSE = 0.25
+# A pause is repeated, so many times in all, while other programs keep the machine busy.
+MOST_PAUSES = 8
 STEADY = 0.15
+# What other programs may use of a CPU, and how finely the kernel counts it.
+FOREIGN, FOREIGN_TICKS = 0.1, 0.03
 # Rounds are added, up to so many times those asked for, while a peer has too
 # few steady slices.
 MOST_ROUNDS = 3
@@ -106,14 +110,33 @@ class Probe:
         return float(self.process.stdout.readline())
 
 
+def busy_seconds():
+    """CPU time that was spent since boot on all CPUs."""
+    with open("/proc/stat") as stat:
+        user, nice, system, _idle, _iowait, irq, softirq = map(int, stat.readline().split()[1:8])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def pause():
+    """Waits, longer while another program uses the machine: every worker is stopped."""
+    for _ in range(MOST_PAUSES):
+        busy = busy_seconds()
+        time.sleep(PAUSE)
+        if busy_seconds() - busy <= max(FOREIGN * PAUSE, FOREIGN_TICKS):
+            return
+
+
 @dataclasses.dataclass
 class Slice:
     times: list
     before: float
     after: float
+    wall: float = 0
+    foreign: float = 0  # CPU time that other programs used meanwhile
 
     def steady(self):
-        return abs(self.before - self.after) <= STEADY * max(self.before, self.after)
+        return (abs(self.before - self.after) <= STEADY * max(self.before, self.after)
+                and self.foreign <= max(FOREIGN * self.wall, FOREIGN_TICKS))
 
     def scaled(self, peak):
         """The slice's median, as if the machine had been at its peak."""
@@ -121,7 +144,17 @@ class Slice:
 
     def summary(self):
         return {"before_gflops": self.before, "after_gflops": self.after, "runs": len(self.times),
-                "median_s": statistics.median(self.times), "steady": self.steady()}
+                "median_s": statistics.median(self.times), "wall_s": self.wall, "foreign_s": self.foreign,
+                "steady": self.steady()}
+
+
+def take(worker, probe, threads, seconds):
+    pause()
+    before = probe.gflops(threads)
+    start, busy = time.perf_counter(), busy_seconds()
+    answer = worker.ask(slice=seconds)
+    wall, foreign = time.perf_counter() - start, busy_seconds() - busy - answer["cpu_s"]
+    return Slice(answer["times"], before, probe.gflops(threads), wall, max(0.0, foreign))
 
 
 def measure(workers, probe, threads, rounds, seconds):
@@ -138,16 +171,13 @@ def measure(workers, probe, threads, rounds, seconds):
         if not names:
             break
         for name in names:
-            time.sleep(PAUSE)
-            before = probe.gflops(threads)
             try:
-                times = workers[name].ask(slice=seconds)["times"]
+                taken = take(workers[name], probe, threads, seconds)
             except (Failed, OSError) as problem:
                 failed[name] = str(problem)
                 continue
-            after = probe.gflops(threads)
             if turn:
-                slices[name].append(Slice(times, before, after))
+                slices[name].append(taken)
     return slices, failed
 
 

@@ -233,7 +233,8 @@ def whole_report(bench, results, arguments):
             "peak_gflops": {str(threads): peak for threads, peak in bench.peaks.items()}},
         "versions": {**versions, "numpy": np.__version__, "onnx": onnx.__version__},
         "method": {"rounds": arguments.rounds, "slice_s": arguments.seconds, "pause_s": interleave.PAUSE,
-                   "probe_s": interleave.PROBE_MICROSECONDS * 1e-6, "steady": interleave.STEADY},
+                   "probe_s": interleave.PROBE_MICROSECONDS * 1e-6, "steady": interleave.STEADY,
+                   "foreign": interleave.FOREIGN},
         "cases": results,
         "compile": [
             {"model": path.name.removesuffix(peer.suffix), "dtype": peer.dtype, **facts}

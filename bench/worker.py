@@ -75,12 +75,12 @@ def serve(load, answer, model, inputs, threads):
     for line in sys.stdin:
         command = json.loads(line)
         if "slice" in command:
-            times, end = [], time.perf_counter() + command["slice"]
+            times, end, cpu = [], time.perf_counter() + command["slice"], time.process_time()
             while not times or time.perf_counter() < end:
                 start = time.perf_counter()
                 run()
                 times.append(time.perf_counter() - start)
-            answer({"times": times, **memory()})
+            answer({"times": times, "cpu_s": time.process_time() - cpu, **memory()})
         elif "save" in command:
             np.savez(command["save"], **{name: np.asarray(value, np.float32) for name, value in run().items()})
             answer({})

@@ -32,7 +32,7 @@ print(json.dumps({}), flush=True)
 for line in sys.stdin:
     if "die" in line:
         sys.exit("it was told to")
-    print(json.dumps({"times": [0.01]}), flush=True)
+    print(json.dumps({"times": [0.01], "cpu_s": 0}), flush=True)
 """
 
 
@@ -53,7 +53,7 @@ def example():
     return {
         "machine": {"cpu": "a CPU", "flags": ["avx2"], "cores": 2, "kernel": "6", "peak_gflops": {"2": 100.0}},
         "versions": {"joinery": "1", "onnxruntime": "1", "numpy": "2", "onnx": "1"},
-        "method": {"rounds": 2, "slice_s": 0.3, "pause_s": 0.25, "probe_s": 0.004, "steady": 0.15},
+        "method": {"rounds": 2, "slice_s": 0.3, "pause_s": 0.25, "probe_s": 0.004, "steady": 0.15, "foreign": 0.1},
         "cases": [case], "compile": [], "first_answer": None}
 
 
@@ -61,6 +61,8 @@ def statistics(check):
     check.check(Slice([1], 100, 86).steady() and Slice([1], 86, 100).steady(), "14 % apart is steady")
     check.check(not Slice([1], 100, 84).steady() and not Slice([1], 84, 100).steady(), "16 % apart is not")
     check.check(Slice([3, 1, 2], 100, 100).scaled(200) == 1.0, "at half the peak, time counts half")
+    check.check(Slice([1], 100, 100, wall=2, foreign=0.19).steady(), "others may use a tenth of a CPU")
+    check.check(not Slice([1], 100, 100, wall=2, foreign=0.21).steady(), "and no more")
     # The same program on a machine that halves its speed for two slices.
     fast, slow = Slice([0.01, 0.011, 0.012], 200, 200), Slice([0.02, 0.022, 0.024], 100, 100)
     torn = Slice([0.5], 200, 100)
@@ -92,11 +94,12 @@ class Told:
         self.asked += 1
         if self.asked == self.fails_at:
             raise interleave.Failed("told to")
-        return {"times": [0.01]}
+        return {"times": [0.01], "cpu_s": 0.5}
 
 
 def turns(check):
     interleave.PAUSE = 0
+    interleave.busy_seconds = lambda: 0.0
     workers = {"a": Told(), "b": Told(fails_at=2)}
     slices, failed = interleave.measure(workers, Shaky(0), 1, 4, 0.1)
     check.check(len(slices["a"]) == 4 and workers["a"].asked == 5, "a round warms up", len(slices["a"]))
@@ -105,6 +108,11 @@ def turns(check):
     check.check(len(slices["a"]) == 6, "rounds are added until half are steady", len(slices["a"]))
     slices, _ = interleave.measure({"a": Told()}, Shaky(1000), 1, 4, 0.1)
     check.check(len(slices["a"]) == 12, "and end", len(slices["a"]))
+    clock = iter(range(1000))
+    interleave.busy_seconds = lambda: float(next(clock))
+    slices, _ = interleave.measure({"a": Told()}, Shaky(0), 1, 1, 0.1)
+    check.check({s.foreign for s in slices["a"]} == {0.5}, "the time of other programs", slices["a"])
+    check.check(not any(s.steady() for s in slices["a"]), "slices beside which they ran are kept")
 
 
 def cpu_ticks(pid):
