@@ -23,7 +23,7 @@ PAUSE = 0.25
 MOST_PAUSES = 8
 STEADY = 0.15
 # What other programs may use of a CPU, and how finely the kernel counts it.
-FOREIGN, FOREIGN_TICKS = 0.1, 0.03
+FOREIGN, FOREIGN_TICKS = 0.1, 0.05
 # Rounds are added, up to so many times those asked for, while a peer has too
 # few steady slices.
 MOST_ROUNDS = 3

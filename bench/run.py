@@ -260,6 +260,8 @@ def parse_arguments():
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.rounds, arguments.seconds = 2, 0.02
+        # A test of the runner does not wait for a quiet machine.
+        interleave.MOST_PAUSES = interleave.MOST_ROUNDS = 1
         arguments.case = arguments.case or cases.of_set("quick")
         arguments.peer = arguments.peer or [REFERENCE]
     if arguments.rounds < 1 or arguments.seconds <= 0:
