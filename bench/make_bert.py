@@ -38,6 +38,13 @@ SHAPES = {
 }
 
 
+def flops(shape, batch, length):
+    """Multiply-adds count twice; contractions only."""
+    tokens = batch * length
+    dense = 4 * shape.hidden**2 + 2 * shape.hidden * shape.inner
+    return shape.layers * (2 * tokens * dense + 4 * tokens * length * shape.hidden)
+
+
 class Graph:
     def __init__(self, seed, epsilon):
         self.rng, self.epsilon = np.random.default_rng(seed), epsilon

@@ -118,9 +118,5 @@ def kept(given):
 
 
 def gflop(name, lengths):
-    """Contractions only, on real tokens; a multiply-add counts twice."""
-    shape, total = MODELS[name], 0
-    for length in map(int, lengths):
-        dense = 4 * shape.hidden**2 + 2 * shape.hidden * shape.inner
-        total += shape.layers * (2 * length * dense + 4 * length * length * shape.hidden)
-    return total * 1e-9
+    """Contractions only, on real tokens."""
+    return sum(make_bert.flops(MODELS[name], 1, int(length)) for length in lengths) * 1e-9
