@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Rel/Rel.h"
+#include "dialects/Rel/RelChecks.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OpImplementation.h"
@@ -89,8 +89,7 @@ static void printColumnName(OpAsmPrinter &printer, Operation *,
 // Shared checks
 //===----------------------------------------------------------------------===//
 
-/// Adds `type`'s columns to `columns`; equal names must have equal extents.
-static LogicalResult addColumns(Operation *op, SmallVectorImpl<Column> &columns,
+LogicalResult rel::addColumns(Operation *op, SmallVectorImpl<Column> &columns,
                                 RelType type) {
   for (Column column : type.getColumns()) {
     auto it = llvm::find_if(columns,
@@ -112,8 +111,7 @@ static LogicalResult addColumns(Operation *op, SmallVectorImpl<Column> &columns,
   return success();
 }
 
-/// The result must have just these columns, in any order.
-static LogicalResult checkColumns(Operation *op, RelType result,
+LogicalResult rel::checkColumns(Operation *op, RelType result,
                                   ArrayRef<Column> expected) {
   for (Column column : expected) {
     if (llvm::is_contained(result.getColumns(), column))
@@ -138,7 +136,7 @@ static LogicalResult checkColumns(Operation *op, RelType result,
   return success();
 }
 
-static LogicalResult checkElement(Operation *op, RelType result, Type type) {
+LogicalResult rel::checkElement(Operation *op, RelType result, Type type) {
   if (result.getElementType() == type)
     return success();
   return op->emitOpError() << "the result holds " << result.getElementType()

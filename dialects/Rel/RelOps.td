@@ -271,6 +271,107 @@ def Rel_UnionOp : Rel_Op<"union", [Pure]> {
 }
 
 //===----------------------------------------------------------------------===//
+// Packed rows
+//===----------------------------------------------------------------------===//
+
+def Rel_RankOp : Rel_Op<"rank", [Pure]> {
+  let summary = "How many keys are kept before each key";
+  let description = [{
+    The keys of `where` are numbered in lexicographic order of the columns
+    `over`; the result at i is the number of kept keys below number i. Its last
+    value is the number of all kept keys: key number i is kept if the value at
+    i + 1 is greater than that at i.
+
+    ```mlir
+    %rank = rel.rank %mask over [b, s]
+        : <[b: ?B, s: ?S] x i1> -> <[i: "?B * ?S + 1"] x i64>
+    ```
+  }];
+  let arguments = (ins Rel_RelType:$where, StrArrayAttr:$over);
+  let results = (outs Rel_RelType:$result);
+  let assemblyFormat = [{
+    $where `over` custom<ColumnList>($over)
+    `:` type($where) `->` type($result) attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def Rel_EnumerateOp : Rel_Op<"enumerate", [Pure]> {
+  let summary = "The numbers of the kept keys, in order";
+  let description = [{
+    The inverse of a rank: at r the number of the kept key with r kept keys
+    below it. The extent of the result's column is a symbol of its own: the
+    number of kept keys, known when the rank is.
+
+    ```mlir
+    %rows = rel.enumerate %rank
+        : <[i: "?B * ?S + 1"] x i64> -> <[r: ?rows] x i64>
+    ```
+  }];
+  let arguments = (ins Rel_RelType:$rank);
+  let results = (outs Rel_RelType:$result);
+  let assemblyFormat = "$rank `:` type($rank) `->` type($result) attr-dict";
+  let hasVerifier = 1;
+}
+
+def Rel_PackOp : Rel_Op<"pack", [Pure]> {
+  let summary = "A relation at the kept keys only, one packed row for each";
+  let description = [{
+    The columns `over`, whose extents are `sizes`, become the one column of
+    `rows`: the result at r is the input at the digits of rows(r). The input may
+    lack some of the columns.
+
+    ```mlir
+    %p = rel.pack %x by %rows over [b, s] sizes ["?B", "?S"]
+        : (<[b: ?B, s: ?S, h: 48] x f32>, <[r: ?rows] x i64>)
+        -> <[r: ?rows, h: 48] x f32>
+    ```
+  }];
+  let arguments = (ins Rel_RelType:$input, Rel_RelType:$rows,
+                       StrArrayAttr:$over, StrArrayAttr:$sizes);
+  let results = (outs Rel_RelType:$result);
+  let assemblyFormat = [{
+    $input `by` $rows `over` custom<ColumnList>($over) `sizes` $sizes
+    `:` functional-type(operands, $result) attr-dict
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The key of each column of `over` that row number `flat` stands for.
+    ::llvm::SmallVector<SymExpr> digits(const SymExpr &flat);
+    /// The name of the packed column.
+    ::llvm::StringRef row();
+  }];
+}
+
+def Rel_UnpackOp : Rel_Op<"unpack", [Pure]> {
+  let summary = "A packed relation at all keys; its default at those dropped";
+  let description = [{
+    The inverse of a pack: the column `row` becomes the columns `over`, whose
+    extents are `sizes`. `rank` says which keys are kept.
+
+    ```mlir
+    %x = rel.unpack %p of r by %rank over [b, s] sizes ["?B", "?S"]
+        else 0.0 : f32 : (<[r: ?rows, h: 48] x f32>, <[i: "?B * ?S + 1"] x i64>)
+        -> <[b: ?B, s: ?S, h: 48] x f32>
+    ```
+  }];
+  let arguments = (ins Rel_RelType:$input, Rel_RelType:$rank, StrAttr:$row,
+                       StrArrayAttr:$over, StrArrayAttr:$sizes,
+                       TypedAttrInterface:$otherwise);
+  let results = (outs Rel_RelType:$result);
+  let assemblyFormat = [{
+    $input `of` custom<ColumnName>($row) `by` $rank
+    `over` custom<ColumnList>($over) `sizes` $sizes `else` $otherwise
+    `:` functional-type(operands, $result) attr-dict
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The number of the key that `keyOf` gives for each column of `over`.
+    SymExpr flat(::llvm::function_ref<SymExpr(::llvm::StringRef)> keyOf);
+  }];
+}
+
+//===----------------------------------------------------------------------===//
 // Physical design
 //===----------------------------------------------------------------------===//
 

@@ -173,7 +173,7 @@ joinery::interpret(func::FuncOp function, ArrayRef<Relation> arguments,
     }
     if (op.getNumResults() != 1 || op.use_empty() || isOnDemand(&op))
       continue;
-    if (isa<rel::AggregateOp>(op)) { // stored by nature
+    if (isa<rel::AggregateOp, rel::RankOp, rel::EnumerateOp>(op)) { // stored by nature
       if (failed(machine.node(op.getResult(0))))
         return failure();
       continue;

@@ -458,6 +458,8 @@ FailureOr<std::unique_ptr<Node>> Machine::build(Operation *op) {
         }
         return finish(std::move(node));
       })
+      .Case<rel::RankOp, rel::EnumerateOp, rel::PackOp, rel::UnpackOp>(
+          [&](Operation *op) -> Result { return buildPacked(*this, op, inputs); })
       .Default([](Operation *op) -> Result {
         return op->emitError() << "'" << op->getName()
                                << "' has no interpretation";

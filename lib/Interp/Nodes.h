@@ -84,6 +84,11 @@ private:
   std::string message;
 };
 
+/// Nodes of the operators on packed rows; they have their columns.
+mlir::FailureOr<std::unique_ptr<Node>>
+buildPacked(Machine &machine, mlir::Operation *op,
+            llvm::ArrayRef<Node *> inputs);
+
 /// Counts through the extents, the last one fastest.
 class Odometer {
 public:

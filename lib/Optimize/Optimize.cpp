@@ -91,4 +91,6 @@ void joinery::buildOptimizePipeline(OpPassManager &manager,
   if (options.layers != LayerForm::Inline)
     manager.addPass(optimize::createOutlineLayers(
         {options.layers == LayerForm::Parts}));
+  else if (options.pushSelections)
+    manager.addPass(optimize::createPushSelections());
 }

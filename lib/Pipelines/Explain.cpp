@@ -131,12 +131,11 @@ void TreePrinter::node(Value value, const std::string &indent, bool last) {
   if (auto table = value.getDefiningOp<MaterializeOp>()) {
     os << "table ";
     relation(table.getType());
-    bool panels = cast<StringAttr>(table.getType().getLayout()[0])
-                      .getValue()
-                      .contains('/');
-    if (panels)
-      os << "  panels "
-         << cast<StringAttr>(table.getType().getLayout()[0]).getValue();
+    ArrayAttr layout = table.getType().getLayout();
+    StringRef first =
+        layout.empty() ? "" : cast<StringAttr>(layout[0]).getValue();
+    if (first.contains('/'))
+      os << "  panels " << first;
     os << "\n";
     return;
   }
@@ -225,6 +224,15 @@ Outcome joinery::explainModel(MLIRContext *context,
       return Outcome::Usage;
     }
     extents[name] = value;
+  }
+  // As if no row were dropped.
+  for (const DefinedSymbol &defined : definedSymbols(function)) {
+    auto bound =
+        defined.bound.evaluate([&](StringRef symbol) -> std::optional<int64_t> {
+          auto it = extents.find(symbol.drop_front().str());
+          return it == extents.end() ? std::nullopt : std::optional(it->second);
+        });
+    extents[defined.symbol] = bound.value_or(0);
   }
   std::map<std::string, StepTime> times;
   double peak = 0;

@@ -104,6 +104,7 @@ LogicalResult PhaseRunner::runPhase(Phase phase) {
     optimize.selectOutputs = !options.keepPadding;
     if (options.until == Phase::Optimize)
       optimize.layers = options.layers;
+    optimize.pushSelections = !options.keepPadding;
     buildOptimizePipeline(pm, optimize);
     return pm.run(*module);
   }

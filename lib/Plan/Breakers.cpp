@@ -28,29 +28,25 @@ Breakers::Breakers(func::FuncOp function) : function(function) {
   // A core's operands are read many times: they are stored.
   for (auto [op, algorithm] : cores) {
     if (algorithm == Breaker::Contract) {
-      store(viewOf(contractionOf(op)->left).base);
+      // Rows out of an unpacked relation are copied, not all of it.
+      Value left = contractionOf(op)->left, base = viewOf(left).base;
+      auto unpack = base.getDefiningOp<UnpackOp>();
+      store(unpack ? left : base);
+      if (unpack)
+        store(viewOf(unpack.getInput()).base);
       continue;
     }
-    auto softmax = cast<AggregateOp>(op);
-    store(viewOf(softmax.getInputs()[1]).base);
-    SmallVector<Value> work{softmax.getInputs()[0]};
-    llvm::SmallDenseSet<Value> seen;
-    while (!work.empty()) {
-      Value value = work.pop_back_val();
-      if (!value.getDefiningOp() || !seen.insert(value).second)
-        continue;
-      if (auto scores = matchContraction(value.getDefiningOp())) {
-        store(viewOf(scores->left).base);
-        store(viewOf(scores->right).base);
-        continue;
-      }
-      llvm::append_range(work, value.getDefiningOp()->getOperands());
-    }
+    Attention form = *attentionOf(op);
+    for (Value operand : {form.query, form.key, form.weighted})
+      store(storedBase(operand));
   }
   for (auto [op, algorithm] : cores) {
     Value root = grow(op)->getResult(0);
     stored[root] = Breaker{algorithm, op};
   }
+  for (Operation &op : function.getBody().front())
+    if (isa<RankOp, EnumerateOp>(op))
+      stored[op.getResult(0)] = Breaker{Breaker::Scan, nullptr};
   for (Value result :
        function.getBody().front().getTerminator()->getOperands())
     store(result);
@@ -91,80 +87,15 @@ std::optional<Contraction> Breakers::contractionOf(Operation *op) const {
   return match;
 }
 
-bool plan::isAttention(AggregateOp op,
-                       function_ref<bool(Value)> isConstant) {
-  if (op.getMonoid() != Monoid::SoftmaxSum || op.getOver().size() != 1 ||
-      !op.getType().getElementType().isF32())
-    return false;
-  StringRef over = cast<StringAttr>(op.getOver()[0]).getValue();
-  Value score = op.getInputs()[0], weighted = op.getInputs()[1];
-  if (!typeOf(score).has(over) || !typeOf(weighted).has(over) ||
-      isConstant(weighted))
-    return false;
-  SmallVector<Value> work{score};
-  llvm::SmallDenseSet<Value> seen;
-  std::optional<Contraction> scores;
-  while (!work.empty()) {
-    Value value = work.pop_back_val();
-    Operation *def = value.getDefiningOp();
-    if (!def || !seen.insert(value).second)
-      continue;
-    if (auto match = matchContraction(def)) {
-      if (!typeOf(value).has(over))
-        continue;
-      if (scores)
-        return false;
-      scores = match;
-      continue;
-    }
-    // The scores' own columns must reach the softmax unchanged.
-    if (isa<RekeyOp, LookupOp, UnionOp>(def)) {
-      bool hidden = false;
-      SmallVector<Value> below{value};
-      while (!below.empty()) {
-        Operation *inner = below.pop_back_val().getDefiningOp();
-        if (!inner)
-          continue;
-        hidden |= matchContraction(inner) && !isConstant(inner->getResult(0));
-        llvm::append_range(below, inner->getOperands());
-      }
-      if (hidden)
-        return false;
-      continue;
-    }
-    llvm::append_range(work, def->getOperands());
-  }
-  if (!scores || isConstant(scores->left) || isConstant(scores->right))
-    return false;
-  bool leftHasT = typeOf(scores->left).has(over);
-  auto &keyFree = leftHasT ? scores->leftFree : scores->rightFree;
-  auto &queryFree = leftHasT ? scores->rightFree : scores->leftFree;
-  if (keyFree.size() != 1 || keyFree[0].getName() != over)
-    return false;
-  bool hasQuery = false, hasWidth = false;
-  for (Column column : op.getType().getColumns()) {
-    if (!typeOf(score).has(column.getName())) {
-      hasWidth = true;
-      if (!column.getExtent().isConst())
-        return false;
-    } else if (llvm::is_contained(queryFree, column) &&
-               !typeOf(weighted).has(column.getName())) {
-      hasQuery = true;
-    }
-  }
-  for (Column column : scores->k)
-    if (!column.getExtent().isConst())
-      return false;
-  return hasQuery && hasWidth;
+std::optional<Attention> Breakers::attentionOf(Operation *op) const {
+  return matchAttention(op, [&](Value value) { return isConstant(value); });
 }
 
 void Breakers::findCores() {
-  auto constant = [&](Value value) { return isConstant(value); };
   for (Operation &op : function.getBody().front()) {
     if (op.getNumResults() != 1 || isConstant(op.getResult(0)))
       continue;
-    if (auto aggregate = dyn_cast<AggregateOp>(op);
-        aggregate && isAttention(aggregate, constant)) {
+    if (attentionOf(&op)) {
       cores[&op] = Breaker::Attend;
       continue;
     }
@@ -206,20 +137,24 @@ void Breakers::numberOps() {
   }
 }
 
+Operation *Breakers::topOf(Operation *core) {
+  if (cores.lookup(core) != Breaker::Attend || !core->hasOneUse())
+    return core;
+  auto pack = dyn_cast<PackOp>(*core->user_begin());
+  return pack ? pack : core;
+}
+
 /// May `op` be part of the epilogue of `core`: is it local to the core's rows?
 bool Breakers::allowed(Operation *op, Operation *core) {
   if (op->getNumResults() != 1 || products.contains(op) || cores.count(op))
     return false;
   RelType result = typeOf(op->getResult(0));
-  RelType tile = typeOf(core->getResult(0));
+  RelType tile = typeOf(topOf(core)->getResult(0));
   SmallVector<Column> lanes;
   if (cores.lookup(core) == Breaker::Contract) {
     lanes = contractionOf(core)->rightFree;
   } else {
-    RelType score = typeOf(cast<AggregateOp>(core).getInputs()[0]);
-    for (Column column : tile.getColumns())
-      if (!score.has(column.getName()))
-        lanes.push_back(column);
+    lanes = attentionOf(core)->d;
   }
   SmallVector<Column> rows;
   for (Column column : tile.getColumns())
@@ -237,9 +172,9 @@ bool Breakers::allowed(Operation *op, Operation *core) {
 /// The last value that the pipeline of `core` can compute: the farthest
 /// post-dominator such that all between is local to rows.
 Operation *Breakers::grow(Operation *core) {
-  Operation *root = core;
-  RelType tile = typeOf(core->getResult(0));
-  for (Operation *next = postDominator[core];
+  Operation *top = topOf(core), *root = top;
+  RelType tile = typeOf(top->getResult(0));
+  for (Operation *next = postDominator[top];
        next && next->getNumResults() == 1; next = postDominator[next]) {
     if (stored.count(root->getResult(0)))
       break; // needed as it is by another core
@@ -260,7 +195,7 @@ Operation *Breakers::grow(Operation *core) {
     root = next;
   }
   // The stored value has the core's columns: statistics alone do not end it.
-  return sameColumns(typeOf(root->getResult(0)), tile) ? root : core;
+  return sameColumns(typeOf(root->getResult(0)), tile) ? root : top;
 }
 
 /// A rough count of scalar operations to compute one element.
@@ -318,7 +253,7 @@ void Breakers::storeShared() {
           bool row = kept + 1 >= rootType.getColumns().size() &&
                      kept == type.getColumns().size();
           if (breaker.core) {
-            RelType tile = typeOf(breaker.core->getResult(0));
+            RelType tile = typeOf(topOf(breaker.core)->getResult(0));
             row |= llvm::all_of(type.getColumns(), [&](Column c) {
                      return tile.has(c.getName());
                    }) && aggregate->isBeforeInBlock(root.getDefiningOp()) &&
@@ -330,10 +265,11 @@ void Breakers::storeShared() {
             continue;
           }
         }
-        if (auto rekey = dyn_cast<RekeyOp>(op)) {
-          Value input = rekey.getInput();
+        if (isa<RekeyOp, PackOp, UnpackOp>(op)) {
+          Value input = op->getOperand(0);
           if (!isConstant(input) && input.getDefiningOp() &&
-              !stored.count(input) && this->work(input) >= worth) {
+              input.getDefiningOp() != breaker.core && !stored.count(input) &&
+              this->work(input) >= worth) {
             stored.insert({input, Breaker{}});
             changed = true;
             continue;

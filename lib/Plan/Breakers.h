@@ -8,7 +8,7 @@
 #ifndef JOINERY_LIB_PLAN_BREAKERS_H
 #define JOINERY_LIB_PLAN_BREAKERS_H
 
-#include "lib/Plan/Contraction.h"
+#include "lib/Plan/Attention.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/MapVector.h"
 
@@ -19,7 +19,7 @@ llvm::DenseSet<mlir::Value> constantValues(mlir::func::FuncOp function);
 
 /// How the pipeline that ends at a stored value is executed.
 struct Breaker {
-  enum Algorithm { Rows, Contract, Attend } algorithm = Rows;
+  enum Algorithm { Rows, Contract, Attend, Scan } algorithm = Rows;
   /// The contraction or softmax_sum that the pipeline is built around.
   mlir::Operation *core = nullptr;
 };
@@ -34,11 +34,16 @@ public:
   bool isConstant(mlir::Value value) const { return constants.contains(value); }
   /// The contraction that `op` is the core of, its constant side on the right.
   std::optional<Contraction> contractionOf(mlir::Operation *op) const;
+  /// The attention that `op` is the core of.
+  std::optional<Attention> attentionOf(mlir::Operation *op) const;
 
 private:
   void findCores();
   void numberOps();
   mlir::Operation *grow(mlir::Operation *core);
+  /// The operation whose result has the columns that the pipeline of `core`
+  /// stores: the core, or the pack that is all that reads it.
+  mlir::Operation *topOf(mlir::Operation *core);
   bool allowed(mlir::Operation *op, mlir::Operation *core);
   void store(mlir::Value value);
   void storeShared();
@@ -51,10 +56,6 @@ private:
   llvm::MapVector<mlir::Operation *, Breaker::Algorithm> cores;
   llvm::DenseSet<mlir::Operation *> products; // joins that feed a core
 };
-
-/// True if `op` has the form that the streaming attention kernel executes.
-bool isAttention(rel::AggregateOp op,
-                 llvm::function_ref<bool(mlir::Value)> isConstant);
 
 } // namespace joinery::plan
 

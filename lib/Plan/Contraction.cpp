@@ -106,6 +106,34 @@ plan::View plan::tableViewOf(Value value) {
   return view;
 }
 
+std::optional<plan::PackedView> plan::packedViewOf(Value value) {
+  View outer = viewOf(value);
+  auto unpack = outer.base.getDefiningOp<UnpackOp>();
+  if (!unpack)
+    return std::nullopt;
+  PackedView result{unpack, viewOf(unpack.getInput()), {}};
+  for (StringRef name : unpack.getOver().getAsValueRange<StringAttr>()) {
+    auto symbol = outer.keys.at(name.str()).asSymbol();
+    if (!symbol || !StringRef(*symbol).starts_with("#"))
+      return std::nullopt;
+    result.over.push_back(symbol->substr(1));
+  }
+  std::string row = "#" + unpack.getRow().str();
+  for (auto &[name, key] : result.view.keys)
+    key = key.substitute([&](StringRef symbol) -> std::optional<SymExpr> {
+      if (symbol == row || !symbol.consume_front("#"))
+        return std::nullopt;
+      return outer.keys.at(symbol.str());
+    });
+  return result;
+}
+
+Value plan::storedBase(Value value) {
+  if (auto packed = packedViewOf(value))
+    return packed->view.base;
+  return viewOf(value).base;
+}
+
 std::optional<SymExpr> plan::viewOffset(const View &view, RelType stored) {
   SymExpr offset;
   for (StringRef digit : stored.getLayout().getAsValueRange<StringAttr>()) {

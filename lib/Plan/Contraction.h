@@ -40,6 +40,20 @@ bool isWidening(mlir::Operation *op);
 /// viewOf, through a widening as well.
 View tableViewOf(mlir::Value value);
 
+/// A stored relation of packed rows seen unpacked: the view's keys are over the
+/// reader's columns and the key of the packed row, `#row`. The columns that
+/// were packed are plain columns of the reader.
+struct PackedView {
+  rel::UnpackOp unpack;
+  View view;
+  /// The reader's names of the packed columns, in their order.
+  std::vector<std::string> over;
+};
+std::optional<PackedView> packedViewOf(mlir::Value value);
+
+/// The stored relation behind a view, packed or not.
+mlir::Value storedBase(mlir::Value value);
+
 /// The offset of a view in a base stored in the order of `layout` (plain
 /// columns only), over the keys of the view.
 std::optional<SymExpr> viewOffset(const View &view, rel::RelType stored);

@@ -30,8 +30,9 @@ public:
 private:
   void borderResults();
   void planContraction(AggregateOp op, Breakers &breakers);
-  void layOutOperand(Value operand, ArrayRef<Column> inner, Operation *user,
-                     function_ref<bool(const SymExpr &)> fits);
+  void planAttention(Attention form);
+  void layOutOperand(Value operand, ArrayRef<Column> inner,
+                     function_ref<bool(const SymExpr &, ArrayRef<Column>)> fits);
   void materializeConstants();
   Value castElements(Value value, Type element);
   ArrayAttr plainLayout(ArrayRef<Column> columns);
@@ -218,7 +219,8 @@ ArrayAttr Planner::chooseLayout(Value value, const Breaker &breaker,
 
 DictionaryAttr Planner::design(const Breaker &breaker, Breakers &breakers,
                                Value root) {
-  if (breaker.algorithm == Breaker::Rows)
+  if (breaker.algorithm == Breaker::Rows ||
+      breaker.algorithm == Breaker::Scan)
     return {};
   if (breaker.algorithm == Breaker::Attend)
     return blocks(chooseAttentionBlocks(64, 64));
@@ -338,19 +340,25 @@ void Planner::planContraction(AggregateOp op, Breakers &breakers) {
       operand.set(view);
 }
 
-/// An operand of an attention must be walked in rows of `inner`.
-void Planner::layOutOperand(Value operand, ArrayRef<Column> inner,
-                            Operation *user,
-                            function_ref<bool(const SymExpr &)> fits) {
-  View view = viewOf(operand);
+/// An operand of an attention must be walked in rows of `inner`, in a way that
+/// `fits`; its second argument is the column of packed rows, if they are.
+void Planner::layOutOperand(
+    Value operand, ArrayRef<Column> inner,
+    function_ref<bool(const SymExpr &, ArrayRef<Column>)> fits) {
+  auto packed = packedViewOf(operand);
+  View view = packed ? packed->view : viewOf(operand);
   RelType base = typeOf(view.base);
   auto offset = base.getLayout() ? viewOffset(view, base) : std::nullopt;
-  SmallVector<Column> columns(inner);
+  SmallVector<Column> columns(inner), rows;
   std::optional<SymExpr> stride;
   if (offset)
     stride = chain(*offset, columns);
+  if (packed) {
+    RelType type = typeOf(packed->unpack.getInput());
+    rows.push_back(type.getColumns()[type.find(packed->unpack.getRow())]);
+  }
   if (stride && stride->isConst(1) && columns == SmallVector<Column>(inner) &&
-      fits(*offset))
+      fits(*offset, rows))
     return;
   SmallVector<Column> order;
   for (Column column : typeOf(operand).getColumns())
@@ -358,6 +366,72 @@ void Planner::layOutOperand(Value operand, ArrayRef<Column> inner,
       order.push_back(column);
   llvm::append_range(order, inner);
   materialize(operand, plainLayout(order), "rows", {});
+}
+
+/// Queries of packed rows are read packed: they are copied into that form if
+/// they are not.
+static void packQueries(OpBuilder &b, PackOp pack, Value rank, JoinOp scores,
+                        Value &query) {
+  auto packed = packedViewOf(query);
+  if (packed && packed->unpack.getRank() == rank &&
+      llvm::equal(packed->over,
+                  pack.getOver().getAsValueRange<StringAttr>()))
+    return;
+  b.setInsertionPoint(scores);
+  RelType type = typeOf(query);
+  SmallVector<Column> columns{typeOf(pack.getRows()).getColumns()[0]};
+  for (Column column : type.getColumns())
+    if (!llvm::is_contained(pack.getOver().getAsValueRange<StringAttr>(),
+                            column.getName()))
+      columns.push_back(column);
+  RelType rows = type.withColumns(columns);
+  Value copy = PackOp::create(b, query.getLoc(), rows, query, pack.getRows(),
+                              pack.getOver(), pack.getSizes());
+  SmallVector<Attribute> order;
+  for (Column column : columns)
+    order.push_back(column.name);
+  copy = MaterializeOp::create(b, query.getLoc(),
+                               rows.withLayout(b.getArrayAttr(order)), copy,
+                               b.getStringAttr("rows"), DictionaryAttr());
+  Value view = UnpackOp::create(
+      b, query.getLoc(), type, copy, rank, b.getStringAttr(pack.row()),
+      pack.getOver(), pack.getSizes(),
+      cast<TypedAttr>(b.getZeroAttr(type.getElementType())));
+  scores->replaceUsesOfWith(query, view);
+  query = view;
+}
+
+void Planner::planAttention(Attention form) {
+  // The rows that the pipeline stores, if they are packed.
+  Value rank;
+  if (form.softmax->hasOneUse())
+    if (auto pack = dyn_cast<PackOp>(*form.softmax->user_begin()))
+      if (auto rows = pack.getRows().getDefiningOp<MaterializeOp>())
+        if (auto all = rows.getInput().getDefiningOp<EnumerateOp>()) {
+          rank = all.getRank();
+          packQueries(b, pack, rank, form.scores.join, form.query);
+        }
+  // Keys and values are packed alike, and a kernel that asks for the numbers of
+  // packed keys finds them with its own rows only.
+  auto keys = packedViewOf(form.key), values = packedViewOf(form.weighted);
+  bool alike = keys && values &&
+               keys->unpack.getRank() == values->unpack.getRank() &&
+               keys->over == values->over &&
+               (keys->unpack.getRank() == rank ||
+                !form.needsKeyNumbers(keys->unpack.getRank()));
+  auto keyFits = [&](const SymExpr &offset, ArrayRef<Column> rows) {
+    return rows.empty() != alike &&
+           strideOf(offset,
+                    rows.empty() ? form.t.getName() : rows[0].getName());
+  };
+  auto queryFits = [&](const SymExpr &offset, ArrayRef<Column> rows) {
+    SmallVector<Column> columns(rows.empty() ? ArrayRef(form.s) : rows);
+    // Packed queries are walked by the packed rows of the result only.
+    return rows.empty() == !rank && chain(offset, columns);
+  };
+  layOutOperand(form.key, form.scores.k, keyFits);
+  layOutOperand(form.query, form.scores.k, queryFits);
+  layOutOperand(form.weighted, form.d, keyFits);
 }
 
 void Planner::materializeConstants() {
@@ -440,7 +514,7 @@ LogicalResult Planner::run() {
     layouts.push_back(chooseLayout(value, breaker, breakers));
     designs.push_back(design(breaker, breakers, value));
   }
-  const StringRef names[] = {"rows", "contraction", "attention"};
+  const StringRef names[] = {"rows", "contraction", "attention", "scan"};
   for (auto [i, entry] : llvm::enumerate(ordered))
     materialize(entry.first, layouts[i], names[entry.second.algorithm],
                 designs[i]);
@@ -448,42 +522,7 @@ LogicalResult Planner::run() {
     if (breaker.algorithm == Breaker::Contract) {
       planContraction(cast<AggregateOp>(breaker.core), breakers);
     } else if (breaker.algorithm == Breaker::Attend) {
-      auto softmax = cast<AggregateOp>(breaker.core);
-      Value score = softmax.getInputs()[0];
-      std::optional<Contraction> scores;
-      SmallVector<Value> work{score};
-      while (!work.empty() && !scores) {
-        Operation *op = work.pop_back_val().getDefiningOp();
-        if (!op)
-          continue;
-        if (typeOf(op->getResult(0))
-                .has(cast<StringAttr>(softmax.getOver()[0]).getValue()))
-          scores = matchContraction(op);
-        llvm::append_range(work, op->getOperands());
-      }
-      StringRef over = cast<StringAttr>(softmax.getOver()[0]).getValue();
-      Value weighted = softmax.getInputs()[1];
-      SmallVector<Column> width, queries;
-      for (Column column : typeOf(weighted).getColumns())
-        if (!typeOf(score).has(column.getName()))
-          width.push_back(column);
-      bool leftHasT = typeOf(scores->left).has(over);
-      for (Column column :
-           leftHasT ? scores->rightFree : scores->leftFree)
-        if (softmax.getType().has(column.getName()) &&
-            !typeOf(weighted).has(column.getName()))
-          queries.push_back(column);
-      auto keyFits = [&](const SymExpr &offset) {
-        return strideOf(offset, over).has_value();
-      };
-      auto queryFits = [&](const SymExpr &offset) {
-        SmallVector<Column> columns(queries);
-        return chain(offset, columns).has_value();
-      };
-      Value left = scores->left, right = scores->right;
-      layOutOperand(leftHasT ? left : right, scores->k, softmax, keyFits);
-      layOutOperand(leftHasT ? right : left, scores->k, softmax, queryFits);
-      layOutOperand(weighted, width, softmax, keyFits);
+      planAttention(*breakers.attentionOf(breaker.core));
     }
   }
   materializeConstants();

@@ -8,8 +8,10 @@
 #ifndef JOINERY_CONVERSION_CONVERSION_H
 #define JOINERY_CONVERSION_CONVERSION_H
 
+#include "dialects/Pipe/Pipe.h"
 #include "dialects/Rel/SymExpr.h"
 #include "joinery/CodeGen/Isa.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "mlir/Support/LLVM.h"
@@ -26,6 +28,16 @@ std::string nodeName(mlir::Location loc);
 /// rel.materialize becomes a pipe.run, but those of tables. Kernels that are
 /// equal up to the names of columns are one.
 mlir::LogicalResult fusePipelines(mlir::ModuleOp module);
+
+/// An extent that a run of the fused function decides: the number of rows that
+/// its rank keeps.
+struct DefinedSymbol {
+  std::string symbol; // without its prefix
+  SymExpr bound;      // the greatest value, and its place in the rank
+  pipe::RunOp run;
+};
+/// In the order of the runs.
+llvm::SmallVector<DefinedSymbol> definedSymbols(mlir::func::FuncOp function);
 
 /// A kernel as the program sees it; expressions are over symbols (`?name`).
 struct LoweredKernel {

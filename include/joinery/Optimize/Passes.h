@@ -29,6 +29,8 @@ struct OptimizeOptions {
   /// The phases after `optimize` read one function: layers are for reading and
   /// comparing plans.
   LayerForm layers = LayerForm::Inline;
+  /// Rows that no output needs are not computed (padding=skip).
+  bool pushSelections = true;
 };
 
 /// rel → rel: logical rewrites only, to the normal form.

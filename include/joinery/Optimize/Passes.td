@@ -260,6 +260,31 @@ def InlineLayers : Pass<"rel-inline-layers", "::mlir::ModuleOp"> {
   ];
 }
 
+def PushSelections : Pass<"rel-push-selections", "::mlir::ModuleOp"> {
+  let summary = "Compute the keys that a mask keeps, and no others";
+  let description = [{
+    Demand analysis: where only the keys that a selection keeps are read of a
+    value, `pack(f(x)) = f(pack(x))` replaces the columns of the mask by one
+    column of packed rows. Operators that relate rows with each other read an
+    unpacked view. Values that are read elsewhere as well (an output that shows
+    dropped rows, a convolution, a statistic over the tensor) stay as they are.
+
+    ```mlir
+    %y = rel.join %x { ... }      // [b, s, h], read where %mask only
+    // ->
+    %rank = rel.rank %mask over [b, s]
+    %rows = rel.enumerate %rank
+    %p = rel.pack %x by %rows over [b, s] sizes ["?b", "?s"]
+    %y = rel.join %p { ... }      // [r, h]
+    ```
+  }];
+  let dependentDialects = ["::joinery::rel::RelDialect",
+                           "::mlir::arith::ArithDialect"];
+  let statistics = [
+    Statistic<"numPacked", "num-packed", "Number of operations on packed rows">
+  ];
+}
+
 def Optimize : Pass<"rel-optimize", "::mlir::ModuleOp"> {
   let summary = "Apply all laws to a fixpoint";
   let description = [{

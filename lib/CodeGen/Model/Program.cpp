@@ -38,6 +38,7 @@ private:
   void buffer(Value value, prog::BufferKind kind, int32_t index);
   void step(pipe::RunOp run, const std::string &name);
   void steps();
+  void defines();
   void level(const LoweredLevel &level);
   void checks();
 
@@ -283,6 +284,19 @@ void ProgramBuilder::steps() {
   }
 }
 
+void ProgramBuilder::defines() {
+  llvm::DenseMap<Operation *, uint32_t> steps;
+  for (auto run : function.getBody().front().getOps<pipe::RunOp>())
+    steps.insert({run, steps.size()});
+  for (DefinedSymbol &defined : definedSymbols(function)) {
+    int64_t symbol = symbols.at("?" + defined.symbol);
+    program.symbols[symbol]->bound = expr(defined.bound);
+    program.defines.emplace_back(steps.lookup(defined.run), symbol,
+                                 buffers.lookup(defined.run.getResult()),
+                                 number(defined.bound));
+  }
+}
+
 void ProgramBuilder::level(const LoweredLevel &level) {
   auto result = std::make_unique<prog::LevelT>();
   result->name = level.isa->name;
@@ -332,6 +346,7 @@ ProgramBuilder::run(const std::string &storeHash, const ModelOptions &options) {
   }
   checks();
   steps();
+  defines();
   for (const LoweredLevel &lowered : this->lowered.levels)
     level(lowered);
   flatbuffers::FlatBufferBuilder builder;

@@ -72,6 +72,10 @@ Value KernelEmitter::evaluateUncached(Value relation, const Keys &keys) {
     }
     return arith::SelectOp::create(b, loc, where, inside, outside);
   }
+  if (auto pack = dyn_cast<PackOp>(op))
+    return evaluate(pack.getInput(), packedKeys(pack, keys));
+  if (auto unpack = dyn_cast<UnpackOp>(op))
+    return evaluateUnpack(unpack, keys);
   return evaluateUnion(cast<UnionOp>(op), keys);
 }
 
@@ -524,5 +528,13 @@ void KernelEmitter::hoist(Value relation, const Keys &keys) {
       else
         hoist(index, keys);
     }
+  } else if (auto pack = dyn_cast<PackOp>(op)) {
+    if (!keys.at(pack.row().str()).uses("#lane"))
+      hoist(pack.getInput(), packedKeys(pack, keys));
+  } else if (auto unpack = dyn_cast<UnpackOp>(op)) {
+    SymExpr flat = unpack.flat(
+        [&](StringRef name) { return keys.at(name.str()); });
+    if (!flat.uses("#lane"))
+      rowOf(unpack, flat);
   }
 }

@@ -147,6 +147,14 @@ private:
   mlir::Value evaluateAggregate(rel::AggregateOp op, const Keys &keys);
   mlir::Value evaluateSoftmaxSum(rel::AggregateOp op, const Keys &keys);
   mlir::Value evaluateUnion(rel::UnionOp op, const Keys &keys);
+  mlir::Value evaluateUnpack(rel::UnpackOp op, const Keys &keys);
+  /// The keys at which a pack reads its input.
+  Keys packedKeys(rel::PackOp op, const Keys &keys);
+  /// The atom that was made for `key` in a scope around, or a new one.
+  SymExpr cachedAtom(const std::string &key,
+                     llvm::function_ref<SymExpr()> make);
+  /// The packed row of key number `flat`, and the condition that it is kept.
+  std::pair<SymExpr, mlir::Value> rowOf(rel::UnpackOp op, const SymExpr &flat);
   Keys rekeyed(rel::RekeyOp op, const Keys &keys);
   /// `body` evaluated where `condition` holds, `otherwise` elsewhere.
   mlir::Value guarded(mlir::Value condition, mlir::Value otherwise,

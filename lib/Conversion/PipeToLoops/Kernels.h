@@ -15,10 +15,9 @@ namespace joinery::lowering {
 /// What the program must know of a lowered kernel, over the symbols.
 struct KernelCost {
   SymExpr tasks, scratch;
-  /// The kernel itself counts what depends on values: at most so many of its
-  /// operations, and the bytes that it reads to compute `counted`.
-  SymExpr countedFlops;
-  llvm::SmallVector<mlir::Value> counted;
+  /// The kernel itself counts what depends on values: the operations that
+  /// compute `countedWork`, and the bytes that it reads for `countedReads`.
+  llvm::SmallVector<mlir::Value> countedWork, countedReads;
 };
 
 /// Each emits the body of the kernel that the emitter has begun. They fail with
@@ -26,6 +25,7 @@ struct KernelCost {
 mlir::FailureOr<KernelCost> emitRows(KernelEmitter &e);
 mlir::FailureOr<KernelCost> emitContraction(KernelEmitter &e);
 mlir::FailureOr<KernelCost> emitAttention(KernelEmitter &e);
+mlir::FailureOr<KernelCost> emitScan(KernelEmitter &e);
 
 /// Is it a contraction with panels of bf16, for which a level that multiplies
 /// pairs has code of its own?

@@ -122,6 +122,7 @@ joinery::lowerKernels(ModuleOp module, ArrayRef<const Isa *> isas,
       FailureOr<lowering::KernelCost> cost =
           kernel.getAlgorithm() == "contraction" ? lowering::emitContraction(e)
           : kernel.getAlgorithm() == "attention" ? lowering::emitAttention(e)
+          : kernel.getAlgorithm() == "scan"      ? lowering::emitScan(e)
                                                  : lowering::emitRows(e);
       if (failed(cost))
         return failure();
@@ -131,8 +132,9 @@ joinery::lowerKernels(ModuleOp module, ArrayRef<const Isa *> isas,
       for (const SymExpr &operand : work.bytes)
         bytes = bytes + operand;
       level.kernels.push_back({name, cost->tasks, cost->scratch, work.flops,
-                               bytes, work.flops - cost->countedFlops,
-                               lowering::workOf(kernel, cost->counted).bytes});
+                               bytes,
+                               lowering::workOf(kernel, cost->countedWork).flops,
+                               lowering::workOf(kernel, cost->countedReads).bytes});
     }
     result.levels.push_back(std::move(level));
   }

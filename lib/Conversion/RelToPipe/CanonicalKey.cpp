@@ -96,6 +96,15 @@ private:
       names(aggregate.getOver());
     } else if (auto unite = dyn_cast<UnionOp>(op)) {
       os << column(unite.getColumn()) << unite.getSizes();
+    } else if (auto rank = dyn_cast<RankOp>(op)) {
+      names(rank.getOver());
+    } else if (auto pack = dyn_cast<PackOp>(op)) {
+      names(pack.getOver());
+      os << pack.getSizes();
+    } else if (auto unpack = dyn_cast<UnpackOp>(op)) {
+      os << column(unpack.getRow()) << ",";
+      names(unpack.getOver());
+      os << unpack.getSizes() << unpack.getOtherwise();
     } else if (auto breaker = dyn_cast<MaterializeOp>(op)) {
       os << breaker.getAlgorithm();
     } else {

@@ -90,3 +90,26 @@ LogicalResult joinery::fusePipelines(ModuleOp module) {
       op.erase();
   return success();
 }
+
+llvm::SmallVector<DefinedSymbol> joinery::definedSymbols(func::FuncOp function) {
+  llvm::DenseMap<Value, std::string> enumerated;
+  for (auto run : function.getBody().front().getOps<pipe::RunOp>()) {
+    auto kernel = SymbolTable::lookupNearestSymbolFrom<pipe::KernelOp>(
+        run, run.getKernelAttr());
+    auto yield = cast<pipe::YieldOp>(kernel.getBody().front().getTerminator());
+    auto stored = yield.getValue().getDefiningOp<MaterializeOp>();
+    if (!stored || !stored.getInput().getDefiningOp<EnumerateOp>())
+      continue;
+    auto type = cast<RelType>(run.getType());
+    enumerated[run.getInputs()[0]] =
+        type.getColumns()[0].getExtent().asSymbol()->substr(1);
+  }
+  SmallVector<DefinedSymbol> symbols;
+  for (auto run : function.getBody().front().getOps<pipe::RunOp>())
+    if (auto it = enumerated.find(run.getResult()); it != enumerated.end()) {
+      auto rank = cast<RelType>(run.getType());
+      symbols.push_back(
+          {it->second, rank.getColumns()[0].getExtent() - SymExpr(1), run});
+    }
+  return symbols;
+}

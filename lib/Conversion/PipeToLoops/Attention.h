@@ -1,0 +1,87 @@
+//===- Attention.h - The parts of the attention kernel ----------*- C++ -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_LIB_CONVERSION_PIPETOLOOPS_ATTENTION_H
+#define JOINERY_LIB_CONVERSION_PIPETOLOOPS_ATTENTION_H
+
+#include "lib/Conversion/PipeToLoops/Kernels.h"
+#include "lib/Plan/Attention.h"
+
+namespace joinery::lowering {
+
+/// An operand of the two contractions: where its rows begin for a task, the
+/// distance of two rows, and the order of its innermost columns.
+struct AttentionOperand {
+  mlir::Value pointer;
+  SymExpr offset, stride;
+  llvm::SmallVector<rel::Column> inner;
+  /// Set if the rows are packed; `over` are the columns that were.
+  rel::UnpackOp unpack;
+  std::vector<std::string> over;
+};
+
+/// The packed rows of a task: rows [first, first + count) are the keys with
+/// numbers from `base` on.
+struct Segment {
+  mlir::Value first, count, base;
+};
+
+/// The pieces of the kernel's body and its scratch memory.
+struct Attention {
+  static constexpr int64_t keyPanel = 48;
+
+  KernelEmitter &e;
+  plan::Attention form;
+  /// Selections that the packed keys do not imply: they make a list of keys.
+  llvm::SmallVector<rel::SelectOp> listSelects;
+  AttentionOperand q, k, v;
+  rel::PackOp pack; // of the result, or null
+  int64_t depthCount = 1, width = 1, paddedWidth = 16;
+  int64_t queryBlock = 32, keyBlock = 480;
+  // Scratch: byte offsets.
+  SymExpr listAt, keysAt, valuesAt, scoresAt, sumsAt, maxAt, totalAt;
+  std::string currentLane; // the atom of the lane over keys
+
+  explicit Attention(KernelEmitter &e) : e(e) {}
+  llvm::LogicalResult match();
+  KernelCost emit();
+
+private:
+  llvm::LogicalResult matchRows();
+  void findListSelects();
+  llvm::LogicalResult operand(mlir::Value relation,
+                              llvm::ArrayRef<rel::Column> inner,
+                              AttentionOperand &out);
+
+  /// What a task works on.
+  struct Task {
+    Keys keys;
+    Segment queries, keysSegment; // set where rows are packed
+    mlir::Value queryCount, kept, list;
+  };
+  void emitTask(mlir::Value task);
+  Segment segment(const AttentionOperand &operand, const Keys &keys);
+  mlir::Value emitKeyList(const Task &task);
+  mlir::Value rowsAt(const AttentionOperand &operand, const Keys &keys,
+                     const Segment &segment);
+  void emitBlock(const Task &task, mlir::Value s0);
+  void emitScoreRow(const Task &task, const Keys &keys, mlir::Value row,
+                    mlir::Value t0, mlir::Value width, mlir::Value later,
+                    mlir::Value r);
+  mlir::Value emitScores(const Task &task, const Keys &keys, mlir::Value row,
+                         mlir::Value t0, mlir::Value width);
+  void emitResult(const Task &task, mlir::Value s0, mlir::Value count);
+  Keys rowKeys(const Task &task, mlir::Value row);
+  SymExpr keyNumber(const Task &task, SymExpr index);
+  mlir::Value at(const SymExpr &bytes) {
+    return e.offset(e.scratch, e.value(bytes), e.b.getI8Type());
+  }
+};
+
+} // namespace joinery::lowering
+
+#endif // JOINERY_LIB_CONVERSION_PIPETOLOOPS_ATTENTION_H

@@ -1,0 +1,125 @@
+//===- AttentionMatch.cpp - The form that the attention kernel takes ------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Conversion/PipeToLoops/Attention.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::lowering;
+using namespace joinery::rel;
+
+LogicalResult Attention::operand(Value relation, ArrayRef<Column> inner,
+                                 AttentionOperand &out) {
+  auto packed = plan::packedViewOf(relation);
+  plan::View view = packed ? packed->view : plan::viewOf(relation);
+  auto argument = dyn_cast<BlockArgument>(view.base);
+  if (!argument)
+    return e.kernel.emitError("an operand of the attention is not stored");
+  auto offset =
+      plan::viewOffset(view, cast<RelType>(argument.getType()));
+  out.inner.assign(inner.begin(), inner.end());
+  std::optional<SymExpr> stride;
+  if (offset)
+    stride = plan::chain(*offset, out.inner);
+  if (!stride || !stride->isConst(1))
+    return e.kernel.emitError("an operand of the attention has another layout");
+  out.pointer = e.bufferOf(argument);
+  out.offset = *offset;
+  if (packed) {
+    out.unpack = packed->unpack;
+    out.over = packed->over;
+  }
+  return success();
+}
+
+/// The strides of rows, packed or not.
+LogicalResult Attention::matchRows() {
+  if (failed(operand(form.query, form.scores.k, q)) ||
+      failed(operand(form.key, q.inner, k)) ||
+      failed(operand(form.weighted, form.d, v)))
+    return failure();
+  if (q.inner != k.inner)
+    return e.kernel.emitError("queries and keys order their columns "
+                              "differently");
+  if (form.softmax->hasOneUse())
+    pack = dyn_cast<PackOp>(*form.softmax->user_begin());
+  if (bool(k.unpack) != bool(v.unpack) || bool(q.unpack) != bool(pack))
+    return e.kernel.emitError("some operands are packed and others are not");
+  if (pack && (form.s.size() != 1 || q.over.back() != form.s[0].getName() ||
+               !llvm::equal(q.over,
+                            pack.getOver().getAsValueRange<StringAttr>())))
+    return e.kernel.emitError("the packed rows are not those of the queries");
+  if (k.unpack && (k.over.back() != form.t.getName() || k.over != v.over))
+    return e.kernel.emitError("keys and values are packed differently");
+  if (k.unpack && form.needsKeyNumbers(k.unpack.getRank()) &&
+      !(pack && q.unpack.getRank() == k.unpack.getRank()))
+    return e.kernel.emitError("the numbers of the packed keys are not known");
+  auto rowStride = [&](AttentionOperand &operand, Column column) {
+    return plan::strideOf(operand.offset, operand.unpack
+                                              ? operand.unpack.getRow()
+                                              : column.getName());
+  };
+  auto queryStride =
+      q.unpack ? rowStride(q, form.s[0]) : plan::chain(q.offset, form.s);
+  auto keyStride = rowStride(k, form.t), valueStride = rowStride(v, form.t);
+  if (!queryStride || !keyStride || !valueStride)
+    return e.kernel.emitError("an operand's rows have no stride");
+  q.stride = *queryStride;
+  k.stride = *keyStride;
+  v.stride = *valueStride;
+  return success();
+}
+
+static bool isConstantTrue(Value value) {
+  auto join = value.getDefiningOp<JoinOp>();
+  if (!join)
+    return false;
+  auto yield = cast<rel::YieldOp>(join.getBody().front().getTerminator());
+  auto constant = yield.getValue().getDefiningOp<arith::ConstantOp>();
+  auto truth = constant ? dyn_cast<IntegerAttr>(constant.getValue())
+                        : IntegerAttr();
+  return truth && truth.getType().isInteger(1) && !truth.getValue().isZero();
+}
+
+/// Packed keys are those that their selection keeps: it needs no list.
+void Attention::findListSelects() {
+  for (SelectOp select : form.keySelects) {
+    auto where = select.getWhere().getDefiningOp<UnpackOp>();
+    if (k.unpack && where && where.getRank() == k.unpack.getRank() &&
+        isConstantTrue(where.getInput()))
+      continue;
+    listSelects.push_back(select);
+  }
+}
+
+LogicalResult Attention::match() {
+  for (Operation &op : e.kernel.getBody().front())
+    if (auto found =
+            plan::matchAttention(&op, [](Value) { return false; }))
+      form = *found;
+  if (!form.softmax)
+    return e.kernel.emitError("there is no attention in the kernel");
+  if (failed(matchRows()))
+    return failure();
+  findListSelects();
+  form.d = v.inner;
+  for (Column column : form.scores.k)
+    depthCount *= *column.getExtent().asConst();
+  for (Column column : form.d)
+    width *= *column.getExtent().asConst();
+  paddedWidth = llvm::alignTo(width, 16);
+  auto design = [&](StringRef name, int64_t &value) {
+    if (auto dictionary = e.kernel.getDesign())
+      if (auto attr = dictionary->getAs<IntegerAttr>(name))
+        value = attr.getInt();
+  };
+  design("rows", queryBlock);
+  design("slice", keyBlock);
+  keyBlock = llvm::alignTo(keyBlock, keyPanel);
+  return success();
+}
