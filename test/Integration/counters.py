@@ -14,6 +14,7 @@ import json
 import pathlib
 import sys
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -40,6 +41,24 @@ def compiled(model, prefix):
 def bench(prefix, length, *more):
     code, text = harness.joinery(
         "bench", prefix, "--batch", BATCH, "--seq", length, "--seconds", 0.01, "--json", *more)
+    assert code == harness.DONE, text
+    return json.loads(text)
+
+
+def masks(length):
+    """Three batch rows each: masks at the right, at the left, scattered, with an empty row, and none."""
+    position = np.arange(length)
+    counts = np.array([length, length // 3, 1])[:, None]
+    scattered = np.stack([position % step == 0 for step in (1, 3, 7)])
+    empty = np.stack([position < 5, position < 0, position >= length - 3])
+    return {"right": position < counts, "left": position >= length - counts, "scattered": scattered,
+            "empty": empty, "full": np.ones((3, length), bool)}
+
+
+def masked(prefix, folder, mask):
+    ids = np.ones(mask.shape, np.int64)
+    np.savez(folder / "in.npz", input_ids=ids, attention_mask=mask.astype(np.int64), token_type_ids=0 * ids)
+    code, text = harness.joinery("bench", prefix, "--inputs", folder / "in.npz", "--seconds", 0.01, "--json")
     assert code == harness.DONE, text
     return json.loads(text)
 
@@ -74,6 +93,13 @@ def main():
             for key in ("written_bytes", "read_bytes"):
                 values = [figures[key] for figures in found]
                 passed.append(check(f"{key} {values} are affine in the length", is_affine(values)))
+
+    for name, mask in masks(64).items():
+        # Each row of the batch alone, as long as its tokens are.
+        want = sum(make_bert.flops(tiny, 1, int(count)) for count in mask.sum(1))
+        flops = masked(prefix, folder, mask)["flops"]
+        passed.append(check(f"{name} mask: {flops:.0f} operations for {want} of real tokens",
+                            abs(flops / want - 1) <= 0.02))
 
     full, ragged = bench(prefix, 64), bench(prefix, 64, "--ragged")
     passed.append(check(

@@ -23,11 +23,16 @@ VOCABULARY, LONGEST = 30522, 128
 
 
 def ragged_batch(rng):
-    """Token ids and mask of 1 to 8 sentences, padded on the right."""
+    """Token ids and mask of 1 to 8 sentences, padded on the right, on the left or anywhere."""
     lengths = rng.integers(1, int(rng.integers(2, LONGEST + 1)), size=int(rng.integers(1, 9)))
     mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+    padding = rng.choice(["right", "left", "anywhere"], p=[0.6, 0.2, 0.2])
+    if padding == "left":
+        mask = mask[:, ::-1]
+    elif padding == "anywhere":
+        mask = rng.permuted(mask, axis=1)
     ids = rng.integers(999, VOCABULARY, size=mask.shape) * mask
-    ids[:, 0] = 101
+    ids[np.arange(len(ids)), mask.argmax(1)] = 101
     return {"input_ids": ids.astype(np.int64), "attention_mask": mask}
 
 
