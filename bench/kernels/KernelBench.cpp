@@ -11,8 +11,11 @@
 // in turn, round after round. Weights rotate through more memory than the
 // caches hold.
 //
-//   joinery-kernel-bench [--isa NAME] [--rounds N] [--kc N] [--m N] [--filter
-//   KxN]
+//   joinery-kernel-bench [--isa NAME] [--precision f32|bf16] [--rounds N]
+//                        [--kc N] [--m N] [--filter KxN]
+//
+// In bf16 the kernel is the level's own: it multiplies pairs where the level can
+// (the peak is then that of products of pairs), else it decodes the panel.
 //
 //===----------------------------------------------------------------------===//
 
@@ -79,8 +82,38 @@ __attribute__((target("avx2,fma"))) double probe256() {
   return 2.0 * 12 * 8 * steps / seconds;
 }
 
+__attribute__((target("avx512f,avx512bf16"))) double probePairs() {
+  __m512 acc[16];
+  auto x = (__m512bh)_mm512_set1_epi32(0x3f803f80);
+  for (auto &a : acc)
+    a = _mm512_setzero_ps();
+  constexpr int steps = 60'000;
+  double start = now();
+  for (int i = 0; i < steps; ++i) {
+#pragma clang loop unroll(full)
+    for (auto &a : acc)
+      a = _mm512_dpbf16_ps(a, x, x);
+    asm volatile("" ::: "memory");
+  }
+  double seconds = now() - start;
+  for (auto &a : acc)
+    asm volatile("" ::"v"(a));
+  return 2.0 * 16 * 32 * steps / seconds;
+}
+
+/// Two random bf16 in the bits of a float.
+float randomPair(std::mt19937 &random) {
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  float values[2] = {uniform(random), uniform(random)}, pair;
+  uint32_t bits[2];
+  std::memcpy(bits, values, sizeof(bits));
+  bits[0] = bits[0] >> 16 | (bits[1] & 0xffff0000);
+  std::memcpy(&pair, bits, sizeof(pair));
+  return pair;
+}
+
 struct Weights {
-  explicit Weights(size_t bytes) : floats(bytes / sizeof(float)) {
+  Weights(size_t bytes, bool pairs) : floats(bytes / sizeof(float)) {
     void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
@@ -92,7 +125,7 @@ struct Weights {
       size_t count = std::min<size_t>(1 << 16, floats - i);
       if (i == 0)
         for (size_t j = 0; j < count; ++j)
-          data[j] = uniform(random);
+          data[j] = pairs ? randomPair(random) : uniform(random);
       else
         std::memcpy(data + i, data, count * sizeof(float));
     }
@@ -125,11 +158,16 @@ struct Weights {
   size_t floats, at = 0;
 };
 
-/// One contraction after another, with other weights each time.
+/// One contraction after another, with other weights each time. In bf16, k and
+/// kc count lanes of a panel.
 class Contraction {
 public:
-  Contraction(int64_t m, int64_t k, int64_t n, int64_t kc)
-      : m(m), k(k), n(n), kc(kc) {}
+  Contraction(int64_t m, int64_t k, int64_t n, int64_t kc, Operands operands)
+      : m(m), k(k), n(n), kc(kc), operands(operands) {}
+
+  int64_t laneDepth() const {
+    return operands == Operands::F32 ? 1 : kPairDepth;
+  }
 
   /// Runs panels for about a millisecond; returns operations per second.
   double slice(Gemm *gemm, Weights &weights, const float *a, float *c) {
@@ -143,6 +181,7 @@ public:
   }
 
   int64_t m, k, n, kc;
+  Operands operands;
   struct Sample {
     double rate, probe;
   };
@@ -155,7 +194,9 @@ private:
       b = weights.take(k * n);
     int64_t depth = std::min(kc, k - k0);
     const float *from = b + (panel * k + k0) * kPanelWidth;
-    const float *rows = a + k0;
+    // Elements of A in a lane's worth of steps.
+    int64_t step = operands == Operands::DecodedPairs ? kPairDepth : 1;
+    const float *rows = a + k0 * step;
     float *to = c + panel * kPanelWidth;
     bool accumulate = k0 > 0;
     if (++panel == panels) {
@@ -166,9 +207,9 @@ private:
         b = weights.take(k * n);
       }
     }
-    gemm(rows, k, from, kPanelWidth, to, n, m, depth, accumulate,
-         b + (panel * k + k0) * kPanelWidth);
-    return 2.0 * m * depth * kPanelWidth;
+    gemm(rows, k * step + 16, from, kPanelWidth, to, n, m, depth * step,
+         accumulate, b + (panel * k + k0) * kPanelWidth);
+    return 2.0 * m * depth * laneDepth() * kPanelWidth;
   }
 
   const float *b = nullptr;
@@ -178,7 +219,7 @@ private:
 } // namespace
 
 int main(int argc, char **argv) {
-  std::string level = "avx512", filter;
+  std::string level = "avx512", filter, precision = "f32";
   int rounds = 20;
   int64_t onlyKc = 0, onlyM = 0;
   for (int i = 1; i + 1 < argc; i += 2) {
@@ -191,6 +232,8 @@ int main(int argc, char **argv) {
       onlyKc = atoi(argv[i + 1]);
     else if (flag == "--m")
       onlyM = atoi(argv[i + 1]);
+    else if (flag == "--precision")
+      precision = argv[i + 1];
     else if (flag == "--filter")
       filter = argv[i + 1];
   }
@@ -202,7 +245,8 @@ int main(int argc, char **argv) {
   auto context = test::makeContext();
   mlir::OwningOpRef<mlir::ModuleOp> module =
       mlir::ModuleOp::create(mlir::UnknownLoc::get(context.get()));
-  auto func = getOrCreateGemm(*module, *isa, kPanelWidth);
+  auto operands = precision == "bf16" ? pairOperands(*isa) : Operands::F32;
+  auto func = getOrCreateGemm(*module, *isa, kPanelWidth, operands);
   func.setPublic();
   std::string name = func.getName().str();
   test::CompiledModule compiled(*module, {name});
@@ -225,21 +269,26 @@ int main(int argc, char **argv) {
         slices = {256, 384, 512, 768, 1024, 1536, 3072};
       if (onlyKc)
         slices = {std::min(onlyKc, k)};
+      int64_t depth = operands == Operands::F32 ? 1 : kPairDepth;
       for (int64_t kc : slices)
-        shapes.emplace_back(m, k, n, kc);
+        shapes.emplace_back(m, k / depth, n, kc / depth, operands);
     }
 
-  Weights weights(size_t(320) << 20);
-  auto *probe = isa->lanes == 16 ? probe512 : probe256;
+  Weights weights(size_t(320) << 20, operands != Operands::F32);
+  auto *probe = operands == Operands::Pairs ? probePairs
+                : isa->lanes == 16          ? probe512
+                                            : probe256;
   // Scratch is 64-byte aligned in a run as well.
-  constexpr size_t most = 384 * 3072;
+  constexpr size_t most = 384 * (3072 + 16);
   auto *a = static_cast<float *>(std::aligned_alloc(64, most * sizeof(float)));
   auto *c = static_cast<float *>(std::aligned_alloc(64, most * sizeof(float)));
   if (!a || !c)
     return 3;
   std::memset(c, 0, most * sizeof(float));
+  std::mt19937 random(2);
+  std::uniform_real_distribution<float> uniform(-1, 1);
   for (size_t i = 0; i < most; ++i)
-    a[i] = weights.data[i % 65'521];
+    a[i] = operands == Operands::Pairs ? randomPair(random) : uniform(random);
   double peak = 0, bandwidth = 0;
   for (int round = 0; round < rounds; ++round) {
     bandwidth = std::max(bandwidth, weights.readProbe());
@@ -251,8 +300,8 @@ int main(int argc, char **argv) {
       peak = std::max({peak, before, after});
     }
   }
-  printf("%s: peak %.0f GF/s, sequential read %.1f GB/s, %d rounds\n",
-         level.c_str(), peak / 1e9, bandwidth / 1e9, rounds);
+  printf("%s, %s: peak %.0f GF/s, sequential read %.1f GB/s, %d rounds\n",
+         level.c_str(), precision.c_str(), peak / 1e9, bandwidth / 1e9, rounds);
   printf("%5s %10s %5s %9s %7s %7s %6s %9s\n", "M", "KxN", "kc", "best GF/s",
          "best %", "med. %", "clean", "best GB/s");
   for (Contraction &s : shapes) {
@@ -265,9 +314,9 @@ int main(int argc, char **argv) {
     }
     std::sort(clean.begin(), clean.end());
     double median = clean.empty() ? 0 : clean[clean.size() / 2];
-    printf("%5ld %5ldx%-4ld %5ld %9.1f %7.1f %7.1f %6zu %9.1f\n", s.m, s.k, s.n,
-           s.kc, best / 1e9, 100 * best / peak, 100 * median / peak,
-           clean.size(), best / (2.0 * s.m) * 4 / 1e9);
+    printf("%5ld %5ldx%-4ld %5ld %9.1f %7.1f %7.1f %6zu %9.1f\n", s.m,
+           s.k * s.laneDepth(), s.n, s.kc * s.laneDepth(), best / 1e9, 100 * best / peak, 100 * median / peak,
+           clean.size(), best / (2.0 * s.m) * (4.0 / s.laneDepth()) / 1e9);
   }
   std::free(a);
   std::free(c);

@@ -18,6 +18,8 @@ using Values = KernelBuilder::Values;
 constexpr int64_t kCacheLine = 16; // f32 elements
 /// The most contraction steps between two bursts of prefetches.
 constexpr int64_t kPrefetchBlock = 32;
+/// With fewer rows the next panel is not prefetched.
+constexpr int64_t kFewRows = 5;
 
 class GemmGenerator {
 public:
@@ -41,8 +43,13 @@ public:
     unrolledDepth = k.roundDown(depth, isa.unroll);
 
     Value zero = k.constant(0);
-    prefetchEnd =
-        k.select(k.isNull(next), zero, k.mul(k.ceilDiv(depth, laneDepth), width));
+    prefetchEnd = k.select(k.isNull(next), zero,
+                           k.mul(k.ceilDiv(depth, laneDepth), width));
+    // Few rows read the panel as fast as memory gives it: a second stream would
+    // only compete. Decoding takes long enough to need it.
+    if (laneDepth == 1)
+      prefetchEnd =
+          k.select(k.less(rows, k.constant(kFewRows)), zero, prefetchEnd);
     planPrefetch();
     Value row = zero, offset = zero;
     for (int64_t tileRows : tileSizes())

@@ -176,6 +176,11 @@ int main(int argc, char **argv) {
       ->delimiter(',')
       ->check(CLI::IsMember({"avx2", "avx512", "avx512_bf16"}));
 
+  compile->footer("joinery compile model.onnx -o build/model\n"
+                  "joinery compile model.onnx -o build/model --precision=bf16\n"
+                  "joinery compile model.onnx -o build/model --precision=auto "
+                  "--emit=shared");
+
   auto *check = app.add_subcommand(
       "check", "report everything in a model that can't be compiled");
   common(check);

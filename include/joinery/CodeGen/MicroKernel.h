@@ -45,7 +45,7 @@ inline Operands pairOperands(const Isa &isa) {
 /// Rows of A, B and C are contiguous. An element's bits depend on its row of A
 /// and its column of B only: not on M, not on the row's place. Cutting K into
 /// calls that accumulate does not change them either.
-/// Where `next` is not null, as much as the call reads of B is prefetched from
+/// Where `next` is not null and M is not small, as much as the call reads of B is prefetched from
 /// there into the level-2 cache: the panel that the following call reads as B
 /// (its row stride is taken to be `width`).
 mlir::func::FuncOp getOrCreateGemm(mlir::ModuleOp module, const Isa &isa,
