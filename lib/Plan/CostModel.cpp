@@ -12,12 +12,9 @@
 
 using namespace joinery;
 
-int64_t plan::cacheBudget() {
-  int64_t least = INT64_MAX;
-  for (const Isa &isa : allIsas())
-    least = std::min(least, isa.l2);
+int64_t plan::cacheBudget(const Isa &isa) {
   // A fifth is left for code, stacks and what the prefetchers bring.
-  return least * 4 / 5;
+  return isa.l2 * 4 / 5;
 }
 
 int64_t plan::choosePanelWidth(int64_t n, int64_t widest) {
@@ -39,24 +36,42 @@ int64_t plan::choosePanelWidth(int64_t n, int64_t widest) {
   return best;
 }
 
-plan::ContractionBlocks plan::chooseContractionBlocks(int64_t k, int64_t n,
-                                                      int64_t width,
-                                                      bool wholeRows,
-                                                      int64_t weightBytes) {
+plan::ContractionBlocks
+plan::chooseContractionBlocks(int64_t k, int64_t n, int64_t width,
+                              bool wholeRows, int64_t weightBytes,
+                              const Isa &isa) {
+  // Blocks of rows are whole register blocks of every level.
   constexpr int64_t element = 4, unit = 24, most = 192, least = 48;
-  int64_t budget = cacheBudget();
-  ContractionBlocks blocks{most, k};
-  // Long rows are cut, so that a panel's slice takes at most a quarter.
-  int64_t slices = llvm::divideCeil(k * width * weightBytes, budget / 4);
-  // Slices are equal up to a multiple of 16: a short last one wastes its start.
-  if (slices > 1)
-    blocks.slice = llvm::alignTo(llvm::divideCeil(k, slices), 16);
-  bool waiting = wholeRows || blocks.slice < k;
-  int64_t panel = blocks.slice * width * weightBytes;
-  int64_t perRow =
-      (blocks.slice + (waiting ? llvm::alignTo(n, width) : width)) * element;
-  blocks.rows = std::clamp((budget - panel) / perRow / unit * unit, least, most);
-  return blocks;
+  // Bytes a cycle: weights come from memory once for each block of rows, and
+  // results that wait go to the level-2 cache and back with each slice of k.
+  constexpr double fromMemory = 16, fromCache = 16;
+  int64_t budget = cacheBudget(isa);
+  ContractionBlocks best{least, std::min<int64_t>(k, 16)};
+  double leastCost = 1e300;
+  for (int64_t parts = 1; parts <= int64_t(llvm::divideCeil(k, 128)); ++parts) {
+    // Slices are equal up to a multiple of 16: a short last one wastes its
+    // start.
+    int64_t slice =
+        parts == 1 ? k : llvm::alignTo(llvm::divideCeil(k, parts), 16);
+    int64_t count = llvm::divideCeil(k, slice);
+    bool waiting = wholeRows || count > 1;
+    int64_t panel = slice * width * weightBytes;
+    int64_t results = waiting ? llvm::alignTo(n, width) : width;
+    int64_t perRow = (slice + results) * element;
+    int64_t rows = (budget - panel) / perRow / unit * unit;
+    // A panel is read again for each register block: it takes a quarter at most.
+    bool fits = rows >= least && panel <= budget / 4;
+    rows = std::clamp(rows, least, most);
+    double cost = double(k) * n * weightBytes / rows / fromMemory +
+                  double(count - 1) * n * 2 * element / fromCache;
+    if (!fits)
+      cost *= 4;
+    if (cost < leastCost) {
+      leastCost = cost;
+      best = {rows, slice};
+    }
+  }
+  return best;
 }
 
 plan::ContractionBlocks plan::chooseAttentionBlocks(int64_t depth,

@@ -8,13 +8,13 @@
 #ifndef JOINERY_LIB_PLAN_COSTMODEL_H
 #define JOINERY_LIB_PLAN_COSTMODEL_H
 
+#include "joinery/CodeGen/Isa.h"
 #include <cstdint>
 
 namespace joinery::plan {
 
-/// The part of a core's level-2 cache that a pipeline may count on, in bytes:
-/// the least among the levels' targets, since a store and its plan serve all.
-int64_t cacheBudget();
+/// The part of a core's level-2 cache that a pipeline may count on, in bytes.
+int64_t cacheBudget(const Isa &isa);
 
 /// Columns of a weight panel for `n` result columns: the width with the least
 /// padded work, weighted by the register block's efficiency.
@@ -22,12 +22,14 @@ int64_t choosePanelWidth(int64_t n, int64_t widest);
 
 /// Rows that run through all panels before the next ones, and how much of k at
 /// a time, so that a slice of the rows, one panel and the results that wait for
-/// the epilogue stay in the level-2 cache. A weight takes `weightBytes`.
+/// the epilogue stay in the level-2 cache of `isa`: those that move the least
+/// memory for a row. A weight takes `weightBytes`.
 struct ContractionBlocks {
   int64_t rows, slice;
 };
 ContractionBlocks chooseContractionBlocks(int64_t k, int64_t n, int64_t width,
-                                          bool wholeRows, int64_t weightBytes);
+                                          bool wholeRows, int64_t weightBytes,
+                                          const Isa &isa);
 
 /// Queries and keys per block of an attention with heads of `depth` and
 /// `width` columns.

@@ -239,9 +239,24 @@ DictionaryAttr Planner::design(const Breaker &breaker, Breakers &breakers,
     whole |= isa<AggregateOp>(op);
     llvm::append_range(work, op->getOperands());
   }
-  return blocks(chooseContractionBlocks(
-      k, n, choosePanelWidth(n, options.panelWidth), whole,
-      options.precision == Precision::BF16 ? 2 : 4));
+  // Those of the last level, and of each level that differs under its name.
+  SmallVector<NamedAttribute> entries;
+  std::optional<ContractionBlocks> common;
+  for (const Isa &isa : llvm::reverse(allIsas())) {
+    ContractionBlocks chosen = chooseContractionBlocks(
+        k, n, choosePanelWidth(n, options.panelWidth), whole,
+        options.precision == Precision::BF16 ? 2 : 4, isa);
+    std::string prefix = common ? isa.name + "_" : "";
+    if (common && common->rows == chosen.rows && common->slice == chosen.slice)
+      continue;
+    entries.push_back(b.getNamedAttr(prefix + "rows",
+                                     b.getI64IntegerAttr(chosen.rows)));
+    entries.push_back(b.getNamedAttr(prefix + "slice",
+                                     b.getI64IntegerAttr(chosen.slice)));
+    if (!common)
+      common = chosen;
+  }
+  return b.getDictionaryAttr(entries);
 }
 
 /// The constant side becomes panels: its result columns are one column j, its

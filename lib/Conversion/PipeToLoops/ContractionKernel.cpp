@@ -60,9 +60,14 @@ bool lowering::multipliesPairs(pipe::KernelOp kernel) {
   });
 }
 
-static int64_t designValue(pipe::KernelOp kernel, StringRef name) {
-  auto design = kernel.getDesign();
-  auto attr = design ? design->getAs<IntegerAttr>(name) : IntegerAttr();
+/// What the plan chose for the level, or for all of them.
+static int64_t designValue(KernelEmitter &e, StringRef name) {
+  auto design = e.kernel.getDesign();
+  if (!design)
+    return 0;
+  auto attr = design->getAs<IntegerAttr>(e.target.name + "_" + name.str());
+  if (!attr)
+    attr = design->getAs<IntegerAttr>(name);
   return attr ? attr.getInt() : 0;
 }
 
@@ -124,8 +129,8 @@ FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
   };
   Operands operands = pairs ? pairOperands(e.target) : Operands::F32;
   bool packs = operands == Operands::Pairs;
-  int64_t rowBlock = designValue(e.kernel, "rows");
-  int64_t slice = designValue(e.kernel, "slice");
+  int64_t rowBlock = designValue(e, "rows");
+  int64_t slice = designValue(e, "slice");
   if (rowBlock <= 0 || slice <= 0 || (slice < k && slice % kPairDepth))
     return e.kernel.emitError("the plan gives no block of rows or slice of k");
   int64_t unit = e.target.mr;
