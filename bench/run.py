@@ -38,7 +38,8 @@ class Bench:
     """What the cases of a run share: models, prepared files, the probe, the peaks."""
 
     def __init__(self, work, build, environments):
-        self.work, self.environments, self.models, self.prepared = work, environments, {}, {}
+        self.work, self.environments = work, environments
+        self.pythons, self.models, self.prepared, self.versions = {}, {}, {}, {}
         for folder in ("models", "log"):
             (work / folder).mkdir(parents=True, exist_ok=True)
         self.probe = Probe(build / "bench" / "joinery-probe")
@@ -48,6 +49,17 @@ class Bench:
         if threads not in self.peaks:
             self.peaks[threads] = max(self.probe.gflops(threads) for _ in range(20))
         return self.peaks[threads]
+
+    def python(self, name):
+        """The Python of an environment, or why there is none; asked for once in a run."""
+        if name not in self.pythons:
+            try:
+                self.pythons[name] = install(name, self.environments)
+            except (Unavailable, OSError) as problem:
+                self.pythons[name] = str(problem)
+        if isinstance(self.pythons[name], str):
+            raise Unavailable(self.pythons[name])
+        return self.pythons[name]
 
     def model(self, name):
         """{"onnx": path, "weights": path}, written anew in every run."""
@@ -83,7 +95,7 @@ class Bench:
         return target, facts
 
     def start(self, peer, case, given):
-        python = install(peer.env, self.environments)
+        python = self.python(peer.env)
         model, facts = self.prepare(peer, python, case.model)
         if psutil.virtual_memory().available < FREE_MEMORY:
             raise Unavailable("not enough free memory")
@@ -91,6 +103,7 @@ class Bench:
             peer.command(python, "serve", model, given, case.threads), self.log(case, peer.name),
             env=environment(case.threads, self.work))
         worker.facts = facts
+        self.versions[peer.worker] = worker.start["version"]
         return worker
 
 
@@ -224,14 +237,12 @@ def first_answer(build, runs=20):
 def whole_report(bench, results, arguments):
     with open("/proc/cpuinfo") as info:
         cpu = next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), "")
-    measured = {name: peer for case in results for name, peer in report.measured(case).items()}
-    versions = {PEERS[name].worker: peer["version"] for name, peer in measured.items()}
     return {
         "machine": {
             "cpu": cpu, "cores": os.cpu_count(), "kernel": platform.release(),
             "flags": sorted(f for f in harness.cpu_flags() if re.match(r"avx|amx|fma$", f)),
             "peak_gflops": {str(threads): peak for threads, peak in bench.peaks.items()}},
-        "versions": {**versions, "numpy": np.__version__, "onnx": onnx.__version__},
+        "versions": {**bench.versions, "numpy": np.__version__, "onnx": onnx.__version__},
         "method": {"rounds": arguments.rounds, "slice_s": arguments.seconds, "pause_s": interleave.PAUSE,
                    "probe_s": interleave.PROBE_MICROSECONDS * 1e-6, "steady": interleave.STEADY,
                    "foreign": interleave.FOREIGN},

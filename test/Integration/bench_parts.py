@@ -23,6 +23,7 @@ import interleave
 import models
 import plot
 import report
+import run
 from interleave import Slice
 
 SPINNER = """
@@ -206,6 +207,28 @@ def shapes(check):
     check.check(str(cases.Case.parse(text)) == text, "a case's text")
 
 
+def verification(check):
+    want = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 3, 4)
+    keep, got = np.array([[1, 1, 0], [1, 0, 0]]) != 0, want.copy()
+    got[~keep] = 7
+    check.check(np.allclose(run.compare(got, want, keep), (0, 1)), "padding does not count")
+    got[0, 0] = -got[0, 0]
+    error, cosine = run.compare(got, want, keep)
+    check.check(error > max(run.LIMITS.values()) and cosine < 0, "a wrong row counts", error, cosine)
+    check.check(run.compare(got, want, None)[0] >= error, "all rows")
+    try:
+        run.compare(got[:1], want, None)
+        check.fail("an output of another shape is accepted")
+    except interleave.Failed as problem:
+        check.check("(1, 3, 4), not (2, 3, 4)" in str(problem), problem)
+    peers = {name: measured(dtype=run.PEERS[name].dtype, scaled_median_s=seconds) for name, seconds in (
+        ("joinery", 0.02), ("joinery-bf16", 0.01), ("openvino-bf16", 0.03), ("openvino-int8", 0.03), ("openvino", None))}
+    against = {name: (run.ratio(peers, name)["against"], run.ratio(peers, name)["scaled"]) for name in peers}
+    check.check(against["openvino-bf16"] == ("joinery-bf16", 3), "bf16 against bf16", against)
+    check.check(against["openvino-int8"] == ("joinery", 1.5), "int8 against f32", against)
+    check.check(against["openvino"] == ("joinery", None), "no steady slice, no ratio", against)
+
+
 def main():
     work = pathlib.Path(sys.argv[1])
     check = harness.Report("bench-parts")
@@ -215,6 +238,7 @@ def main():
     refusals(check, work)
     weights(check, work)
     shapes(check)
+    verification(check)
     return check.finish()
 
 
