@@ -187,8 +187,24 @@ std::optional<Binding> Packer::bindingOf(Operation &op) const {
   return bindings[0];
 }
 
+/// Does a value have columns of the binding, and others whose extent the inputs
+/// decide? It pairs each row with many (queries with the keys of a sequence):
+/// packed, it would no longer be what attention streams through.
+static bool pairsRows(Value value, const Binding &binding) {
+  RelType type = typeOf(value);
+  auto bound = [&](Column column) {
+    return llvm::is_contained(binding, column.getName());
+  };
+  return llvm::any_of(type.getColumns(), bound) &&
+         llvm::any_of(type.getColumns(), [&](Column column) {
+           return !bound(column) && !column.getExtent().isConst();
+         });
+}
+
 /// Does pack commute with the operation?
 bool Packer::worksByRow(Operation &op, const Binding &binding) const {
+  if (pairsRows(op.getResult(0), binding))
+    return false;
   if (isa<JoinOp, SelectOp, LookupOp>(op))
     return true;
   if (auto unite = dyn_cast<UnionOp>(op))

@@ -139,3 +139,28 @@ func.func @window(%x: !x, %m: !m) -> !r {
   %p = rel.aggregate sum %s over [s] : (!q) -> !r
   return %p : !r
 }
+
+// -----
+
+!q = !rel.rel<[b: ?B, s: ?S, d: 8] x f32>
+!kt = !rel.rel<[b: ?B, t: ?S, d: 8] x f32>
+!qk = !rel.rel<[b: ?B, s: ?S, t: ?S, d: 8] x f32>
+!c = !rel.rel<[b: ?B, s: ?S, t: ?S] x f32>
+!mt = !rel.rel<[b: ?B, t: ?S] x i1>
+
+// Tests that scores stay an attention where all queries are demanded: a key that
+// is paired with many queries is no row of its own.
+// CHECK-LABEL: func.func @all_queries
+// CHECK-NOT: rel.pack
+// CHECK: return
+func.func @all_queries(%y: !q, %k: !kt, %m: !mt) -> !q {
+  %p = rel.join %y, %k : (!q, !kt) -> !qk {
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.mulf %a, %b : f32
+    rel.yield %0 : f32
+  }
+  %s = rel.aggregate sum %p over [d] : (!qk) -> !c
+  %c = rel.select %s where %m else 0xFF800000 : f32 : (!c, !mt) -> !c
+  %a = rel.aggregate softmax_sum %c, %k over [t] : (!c, !kt) -> !q
+  return %a : !q
+}
