@@ -51,7 +51,8 @@ findScores(Value score, StringRef over, function_ref<bool(Value)> isConstant) {
       scores = match;
       continue;
     }
-    if (isa<RekeyOp, LookupOp, UnionOp, PackOp, UnpackOp>(op)) {
+    // A statistic over the scores needs all of them before the first weight.
+    if (!isa<JoinOp, SelectOp>(op)) {
       if (hidesContraction(value, isConstant))
         return std::nullopt;
       continue;

@@ -50,10 +50,16 @@ LogicalResult Attention::matchRows() {
     pack = dyn_cast<PackOp>(*form.softmax->user_begin());
   if (bool(k.unpack) != bool(v.unpack) || bool(q.unpack) != bool(pack))
     return e.kernel.emitError("some operands are packed and others are not");
-  if (pack && (form.s.size() != 1 || q.over.back() != form.s[0].getName() ||
-               !llvm::equal(q.over,
-                            pack.getOver().getAsValueRange<StringAttr>())))
-    return e.kernel.emitError("the packed rows are not those of the queries");
+  if (pack) {
+    // Other columns of the queries (heads that share keys) are other tasks.
+    llvm::SmallVector<Column> rows;
+    for (Column column : form.s)
+      (column.getName() == q.over.back() ? rows : form.outer).push_back(column);
+    form.s = rows;
+    if (form.s.size() != 1 ||
+        !llvm::equal(q.over, pack.getOver().getAsValueRange<StringAttr>()))
+      return e.kernel.emitError("the packed rows are not those of the queries");
+  }
   if (k.unpack && (k.over.back() != form.t.getName() || k.over != v.over))
     return e.kernel.emitError("keys and values are packed differently");
   if (k.unpack && form.needsKeyNumbers(k.unpack.getRank()) &&

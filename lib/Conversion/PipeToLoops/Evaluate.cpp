@@ -108,6 +108,27 @@ Value KernelEmitter::safeDivision(Operation *division) {
   return arith::SelectOp::create(b, loc, minusOne, negated, result);
 }
 
+/// x floordiv y: the quotient, one less if it was rounded up.
+Value KernelEmitter::floorDivision(Operation *division) {
+  Value x = division->getOperand(0), y = division->getOperand(1);
+  Operation *truncated = arith::DivSIOp::create(b, loc, x, y);
+  division->erase();
+  Value quotient = safeDivision(truncated);
+  b.setInsertionPointAfterValue(quotient);
+  Value rest = arith::SubIOp::create(b, loc, x,
+                                     arith::MulIOp::create(b, loc, quotient, y));
+  Value zero = constant(x.getType(), 0);
+  auto compare = [&](arith::CmpIPredicate predicate, Value a, Value c) -> Value {
+    return arith::CmpIOp::create(b, loc, predicate, a, c);
+  };
+  Value inexact = compare(arith::CmpIPredicate::ne, rest, zero);
+  Value signs = compare(arith::CmpIPredicate::slt,
+                        arith::XOrIOp::create(b, loc, rest, y), zero);
+  Value less = arith::SubIOp::create(b, loc, quotient, constant(x.getType(), 1));
+  return arith::SelectOp::create(
+      b, loc, arith::AndIOp::create(b, loc, inexact, signs), less, quotient);
+}
+
 Value KernelEmitter::evaluateJoin(JoinOp op, const Keys &keys) {
   Block &body = op.getBody().front();
   llvm::DenseMap<Value, Value> mapped;
@@ -141,6 +162,10 @@ Value KernelEmitter::evaluateJoin(JoinOp op, const Keys &keys) {
     if (isa<arith::DivSIOp, arith::RemSIOp, arith::DivUIOp, arith::RemUIOp>(
             clone)) {
       mapped[scalar.getResult(0)] = safeDivision(clone);
+      continue;
+    }
+    if (isa<arith::FloorDivSIOp>(clone)) {
+      mapped[scalar.getResult(0)] = floorDivision(clone);
       continue;
     }
     for (auto [from, to] :
@@ -224,29 +249,28 @@ Value KernelEmitter::guarded(Value condition, Value otherwise,
 
 Value KernelEmitter::evaluateRekey(RekeyOp op, const Keys &keys) {
   Keys source = rekeyed(op, keys);
-  Value condition;
+  // Conditions on a whole vector are branches, around those on its lanes: what
+  // they guard is not even loaded.
+  Value whole, lanes;
   if (op.getOtherwise())
-    for (Column column : op.getInput().getType().getColumns()) {
-      Value within =
-          inRange(source.at(column.getName().str()), column.getExtent());
-      if (!within)
-        continue;
-      if (condition) {
-        if (isa<VectorType>(condition.getType()) ||
-            isa<VectorType>(within.getType())) {
-          condition = broadcast(condition);
-          within = broadcast(within);
-        }
-        condition = arith::AndIOp::create(b, loc, condition, within);
-      } else {
-        condition = within;
+    for (Column column : op.getInput().getType().getColumns())
+      if (Value within =
+              inRange(source.at(column.getName().str()), column.getExtent())) {
+        Value &condition = isa<VectorType>(within.getType()) ? lanes : whole;
+        condition = condition ? Value(arith::AndIOp::create(b, loc, condition,
+                                                            within))
+                              : within;
       }
-    }
-  if (!condition)
-    return evaluate(op.getInput(), source);
-  Value otherwise = arith::ConstantOp::create(b, loc, *op.getOtherwise());
-  return guarded(condition, otherwise,
-                 [&] { return evaluate(op.getInput(), source); });
+  std::function<Value()> read = [&] { return evaluate(op.getInput(), source); };
+  auto guard = [&](Value condition, const std::function<Value()> &body) {
+    Value otherwise = arith::ConstantOp::create(b, loc, *op.getOtherwise());
+    return guarded(condition, otherwise, body);
+  };
+  if (!lanes)
+    return whole ? guard(whole, read) : read();
+  if (!whole)
+    return guard(lanes, read);
+  return guard(whole, [&] { return guard(lanes, read); });
 }
 
 //===----------------------------------------------------------------------===//
@@ -267,6 +291,14 @@ void KernelEmitter::reportFault(int64_t check, Value bad, Value index) {
     bad = arith::CmpIOp::create(
         b, loc, arith::CmpIPredicate::ne, packed,
         arith::ConstantOp::create(b, loc, b.getIntegerAttr(bits, 0)));
+  } else if (mask) {
+    // One key for all lanes, none of which may need it.
+    Type bits = b.getIntegerType(target.lanes);
+    Value any = arith::CmpIOp::create(
+        b, loc, arith::CmpIPredicate::ne,
+        LLVM::BitcastOp::create(b, loc, bits, mask),
+        arith::ConstantOp::create(b, loc, b.getIntegerAttr(bits, 0)));
+    bad = arith::AndIOp::create(b, loc, bad, any);
   }
   auto branch = scf::IfOp::create(b, loc, bad, /*withElseRegion=*/false);
   OpBuilder::InsertionGuard guard(b);

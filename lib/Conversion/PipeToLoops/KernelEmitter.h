@@ -142,6 +142,7 @@ private:
   mlir::Value evaluateUncached(mlir::Value relation, const Keys &keys);
   mlir::Value evaluateJoin(rel::JoinOp op, const Keys &keys);
   mlir::Value safeDivision(mlir::Operation *division);
+  mlir::Value floorDivision(mlir::Operation *division);
   mlir::Value evaluateRekey(rel::RekeyOp op, const Keys &keys);
   mlir::Value evaluateLookup(rel::LookupOp op, const Keys &keys);
   mlir::Value evaluateAggregate(rel::AggregateOp op, const Keys &keys);
