@@ -36,6 +36,7 @@ void populateFoldConstants(mlir::RewritePatternSet &patterns,
 void populateSimplifyLookups(mlir::RewritePatternSet &patterns);
 void populateTabulateDifferences(mlir::RewritePatternSet &patterns);
 void populateStreamSoftmax(mlir::RewritePatternSet &patterns);
+void populateDropShifts(mlir::RewritePatternSet &patterns);
 void populateSelectMasks(mlir::RewritePatternSet &patterns);
 void populateCollectScales(mlir::RewritePatternSet &patterns);
 void populateFoldScales(mlir::RewritePatternSet &patterns);

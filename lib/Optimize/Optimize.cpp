@@ -57,6 +57,7 @@ struct Optimize : optimize::impl::OptimizeBase<Optimize> {
       populateCollectScales(patterns);
       populateFoldScales(patterns);
       populateStreamSoftmax(patterns);
+      populateDropShifts(patterns);
       populateSelectMasks(patterns);
       populateFoldConstants(patterns, byteLimit);
       uint64_t count = 0;

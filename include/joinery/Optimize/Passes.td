@@ -161,6 +161,16 @@ def StreamSoftmax : Law<"rel-stream-softmax"> {
   }];
 }
 
+def DropShifts : Law<"rel-drop-shifts"> {
+  let summary = "Drop what shifts all scores of a softmax alike";
+  let description = [{
+    `softmax_sum(s + c, v) over t` is `softmax_sum(s, v) over t` if c lacks t: a
+    maximum that an exporter subtracts for safety, or a bias for each query.
+    Selections with default -inf may lie between. The scores must have no other
+    use, and no product or other function may hide c.
+  }];
+}
+
 def SelectMasks : Law<"rel-select-masks"> {
   let summary = "Make additive masks selections";
   let description = [{
