@@ -90,6 +90,7 @@ Status Context::run(const DLTensor *inputs, size_t inputCount,
                     DLTensor *outputs, size_t outputCount) {
   InUse use(inUse);
   JN_TRY(use.status());
+  JN_TRY(model->checkStore());
   JN_TRY(runPlan.bind(inputs, inputCount));
   JN_TRY(runPlan.layout());
   JN_TRY(prepareOutputs(outputs, outputCount));

@@ -65,6 +65,8 @@ Status StoreReader::open(const std::string &file, const Options &options) {
     return malformed("is too short to be a store (" + std::to_string(bytes) +
                      " bytes); compile the model again");
   JN_TRY(load(fd.get(), options));
+  if (mapped)
+    descriptor = std::move(fd);
   JN_TRY(checkHeader());
   JN_TRY(checkCatalog());
   if (mapped && options.prefetch)
@@ -96,6 +98,20 @@ Status StoreReader::load(int fd, const Options &options) {
     return {JN_OUT_OF_MEMORY, "no memory to read the store '" + path + "' (" +
                                   std::to_string(bytes) + " bytes)"};
   return readAt(fd, path, data, bytes, 0);
+}
+
+Status StoreReader::checkSize() const {
+  struct stat info;
+  if (!mapped)
+    return {};
+  if (::fstat(descriptor.get(), &info) != 0)
+    return systemError("cannot look at the store", path, errno);
+  if (uint64_t(info.st_size) >= bytes)
+    return {};
+  return malformed("was cut from " + std::to_string(bytes) + " to " +
+                   std::to_string(info.st_size) +
+                   " bytes while it was open; replace stores by renaming, or "
+                   "open them with JN_OPEN_READ (--read)");
 }
 
 Status StoreReader::checkHeader() {

@@ -9,6 +9,7 @@
 #define JOINERY_STORE_STOREREADER_H
 
 #include "joinery/runtime/Status.h"
+#include "runtime/Support/File.h"
 
 #include <cstdint>
 #include <memory>
@@ -22,8 +23,10 @@ struct CatalogT;
 namespace joinery::runtime {
 
 /// An open store: immutable, so any number of threads may read it. Stores are
-/// replaced by rename only; a file that is cut while it is mapped breaks that
-/// rule, and `read` is the option for places where that may happen.
+/// replaced by rename only. A file that is cut while it is mapped breaks that
+/// rule: checkSize() sees it between reads, but during one the system ends the
+/// process (SIGBUS), which a library has no right to intercept. `read` is the
+/// option for places where that may happen.
 class StoreReader {
 public:
   struct Options {
@@ -44,6 +47,9 @@ public:
   /// without leaving the file. Errors: JN_IO, JN_INVALID_STORE.
   Status open(const std::string &path, const Options &options);
 
+  /// Checks that a mapped file has the size that it was opened with.
+  Status checkSize() const;
+
   /// Checks every block and gap against the catalog.
   Status verify() const;
 
@@ -61,6 +67,7 @@ private:
   Status malformed(const std::string &what) const;
 
   std::string path;
+  Descriptor descriptor; // of a mapped file
   char *data = nullptr;
   uint64_t bytes = 0;
   uint64_t catalogOffset = 0;

@@ -121,7 +121,8 @@ typedef void (*jn_trace_fn)(void *data, const jn_trace_step *step);
 /// Check the checksum of every block of the store while opening.
 #define JN_OPEN_VERIFY 1u
 /// Read the store into memory instead of mapping it: for file systems that may
-/// change a file under its readers.
+/// change a file under its readers. A run refuses a mapped store that was cut
+/// before it; one that is cut during a run ends the process (SIGBUS).
 #define JN_OPEN_READ 2u
 /// Do not ask the system to load the mapped store ahead of its use.
 #define JN_OPEN_NO_PREFETCH 4u

@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/Exec/Cpu.h"
-#include "test/unit/runtime/TestModel.h"
+#include "test/unit/runtime/Lookup.h"
 
 #include <cstdlib>
 #include <cstring>
@@ -155,6 +155,34 @@ TEST_F(ModelOpen, VerifiesOnRequest) {
   options.flags = JN_OPEN_VERIFY | JN_OPEN_READ;
   EXPECT_EQ(open(&options), JN_INVALID_STORE);
   EXPECT_TRUE(says("'table'"));
+}
+
+// Tests that a run refuses a mapped store that was cut since it was opened, and
+// that one that was read into memory does not care.
+TEST_F(ModelOpen, SeesStoresThatAreCut) {
+  for (uint32_t flags : {0u, JN_OPEN_READ}) {
+    std::string whole = readFile(store);
+    jn_open_options options = {};
+    options.size = sizeof(options);
+    options.flags = flags;
+    jn_model *model = nullptr;
+    ASSERT_EQ(jn_model_open(&object.object, store.c_str(), &options, &model,
+                            &error),
+              JN_OK);
+    jn_context *context = nullptr;
+    jn_context_options grow = {};
+    grow.size = sizeof(grow);
+    grow.flags = JN_CONTEXT_GROW;
+    ASSERT_EQ(jn_context_create(model, &grow, &context, &error), JN_OK);
+    ASSERT_EQ(::truncate(store.c_str(), 4096), 0);
+    LookupData data(2, 3);
+    EXPECT_EQ(joinery::test::run(context, data, &error),
+              flags ? JN_OK : JN_INVALID_STORE);
+    EXPECT_TRUE(flags || says("--read")) << error.message;
+    jn_context_destroy(context);
+    jn_model_close(model);
+    writeFile(store, whole);
+  }
 }
 
 TEST_F(ModelOpen, RefusesBadCalls) {
