@@ -74,6 +74,14 @@ private:
                     mlir::Value r);
   mlir::Value emitScores(const Task &task, const Keys &keys, mlir::Value row,
                          mlir::Value t0, mlir::Value width);
+  /// Runs `body` over the lanes of [0, width): whole vectors first, for a masked
+  /// store can't be forwarded to the load that follows it.
+  llvm::SmallVector<mlir::Value>
+  overKeys(mlir::Value width, mlir::ValueRange carried,
+           llvm::function_ref<llvm::SmallVector<mlir::Value>(
+               SymExpr lane, mlir::ValueRange carried)>
+               body);
+  mlir::Value greatest(mlir::Value a, mlir::Value b);
   void emitResult(const Task &task, mlir::Value s0, mlir::Value count);
   Keys rowKeys(const Task &task, mlir::Value row);
   SymExpr keyNumber(const Task &task, SymExpr index);

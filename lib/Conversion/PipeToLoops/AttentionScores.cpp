@@ -9,11 +9,30 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 using namespace joinery;
 using namespace joinery::lowering;
 using namespace joinery::rel;
+
+SmallVector<Value> Attention::overKeys(
+    Value width, ValueRange carried,
+    function_ref<SmallVector<Value>(SymExpr, ValueRange)> body) {
+  Value rest = arith::AndIOp::create(e.b, e.loc, width,
+                                     e.index(e.target.lanes - 1));
+  Value whole = e.sub(width, rest);
+  SmallVector<Value> state = e.laneLoop(e.index(0), whole, true,
+                                        form.t.getExtent(), carried, body);
+  return e.laneLoop(whole, width, false, form.t.getExtent(), state, body);
+}
+
+/// Scores are numbers: no case for NaN, one instruction.
+Value Attention::greatest(Value a, Value b) {
+  Value more = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OGT, a,
+                                     b);
+  return arith::SelectOp::create(e.b, e.loc, more, a, b);
+}
 
 /// Applies what follows the contraction to a row of the tile, in place, and
 /// gives the greatest score.
@@ -41,8 +60,8 @@ Value Attention::emitScores(const Task &task, const Keys &keys, Value row,
   future[t] = e.futureLane(extent);
   e.hoist(score, future);
   SymExpr first = e.atom(t0, extent);
-  Value peak = e.laneLoop(
-      e.index(0), width, false, extent, ValueRange{e.broadcast(lowest)},
+  Value peak = overKeys(
+      width, ValueRange{e.broadcast(lowest)},
       [&](SymExpr lane, ValueRange carried) -> SmallVector<Value> {
         currentLane = *lane.asSymbol();
         Keys here = keys;
@@ -58,14 +77,23 @@ Value Attention::emitScores(const Task &task, const Keys &keys, Value row,
         here[t] = number;
         Value x = e.broadcast(e.evaluate(score, here));
         e.store(x, row, lane, f32);
-        x = arith::SelectOp::create(b, loc, e.laneMask(), x,
-                                    e.broadcast(lowest));
-        Value more = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT,
-                                           x, carried[0]);
-        return {arith::SelectOp::create(b, loc, more, x, carried[0])};
+        if (e.laneMask())
+          x = arith::SelectOp::create(b, loc, e.laneMask(), x,
+                                      e.broadcast(lowest));
+        return {greatest(x, carried[0])};
       })[0];
   e.overrides.clear();
-  return e.reduceLanes(Monoid::Max, peak);
+  // Halves against each other, down to one lane.
+  for (int64_t lanes = e.target.lanes; lanes > 1; lanes /= 2) {
+    SmallVector<int64_t> low, high;
+    for (int64_t i = 0; i < lanes / 2; ++i) {
+      low.push_back(i);
+      high.push_back(lanes / 2 + i);
+    }
+    peak = greatest(vector::ShuffleOp::create(b, loc, peak, peak, low),
+                    vector::ShuffleOp::create(b, loc, peak, peak, high));
+  }
+  return vector::ExtractOp::create(b, loc, peak, ArrayRef<int64_t>{0});
 }
 
 /// A row of scores becomes weights; the state (m, z, acc) of query `r` takes
@@ -85,16 +113,16 @@ void Attention::emitScoreRow(const Task &task, const Keys &keys, Value row,
   Value now = arith::SelectOp::create(b, loc, more, peak, before);
   Value sum = e.reduceLanes(
       Monoid::Sum,
-      e.laneLoop(
-          e.index(0), width, false, form.t.getExtent(),
-          ValueRange{e.broadcast(zero)},
+      overKeys(
+          width, ValueRange{e.broadcast(zero)},
           [&](SymExpr lane, ValueRange carried) -> SmallVector<Value> {
             Value x = e.load(row, lane, f32);
             x = arith::SubFOp::create(b, loc, x, e.broadcast(now));
             Value weight = math::ExpOp::create(b, loc, x);
             e.store(weight, row, lane, f32);
-            weight = arith::SelectOp::create(b, loc, e.laneMask(), weight,
-                                             e.broadcast(zero));
+            if (e.laneMask())
+              weight = arith::SelectOp::create(b, loc, e.laneMask(), weight,
+                                               e.broadcast(zero));
             return {arith::AddFOp::create(b, loc, carried[0], weight)};
           })[0]);
   // Earlier blocks were weighted relative to the old maximum.
