@@ -71,6 +71,51 @@ void Importer::setOutput(unsigned i, Tensor tensor) {
 // Nodes
 //===----------------------------------------------------------------------===//
 
+/// The inputs that an operator can't do without, a bit each: one, unless it is
+/// listed here. Importers take them for granted.
+static uint64_t requiredInputs(const Node &node) {
+  static const llvm::StringMap<uint64_t> required = [] {
+    llvm::StringMap<uint64_t> all;
+    for (const char *op :
+         {"Add", "And", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "CastLike",
+          "Conv", "CumSum", "Div", "Equal", "Expand", "Gather",
+          "GatherElements", "GatherND", "Gemm", "Greater", "GreaterOrEqual",
+          "LayerNormalization", "Less", "LessOrEqual", "MatMul", "Mod", "Mul",
+          "Or", "PRelu", "Pow", "RMSNormalization", "Reshape",
+          "SimplifiedLayerNormalization", "Sub", "Tile", "Xor",
+          "com.microsoft.Attention", "com.microsoft.BiasGelu",
+          "com.microsoft.FusedGemm", "com.microsoft.FusedMatMul",
+          "com.microsoft.SimplifiedLayerNormalization",
+          "com.microsoft.TransposeMatMul"})
+      all[op] = 0b11;
+    for (const char *op :
+         {"Attention", "GroupNormalization", "InstanceNormalization", "OneHot",
+          "Range", "RotaryEmbedding", "ScatterElements", "ScatterND", "Where",
+          "com.microsoft.SkipLayerNormalization",
+          "com.microsoft.SkipSimplifiedLayerNormalization"})
+      all[op] = 0b111;
+    all["BatchNormalization"] = 0b11111;
+    all["com.microsoft.RotaryEmbedding"] = 0b1111;
+    all["com.microsoft.EmbedLayerNormalization"] = 0b1101101;
+    all["Constant"] = 0;
+    // Of any number of operands each must be there.
+    for (const char *op : {"Concat", "Einsum", "Max", "Mean", "Min", "Sum"})
+      all[op] = ~uint64_t(0);
+    return all;
+  }();
+  std::string name = node.op().str();
+  if (!node.domain().empty())
+    name = node.domain().str() + "." + name;
+  if (node.domain().empty() && node.op() == "Slice")
+    return node.opset() < 10 ? 0b1 : 0b111;
+  if (node.domain().empty() && node.op() == "Reshape" && node.opset() < 5)
+    return 0b1;
+  auto it = required.find(name);
+  uint64_t bits = it == required.end() ? 0b1 : it->second;
+  unsigned count = std::clamp(node.numInputs(), 1u, 63u);
+  return bits == ~uint64_t(0) ? (uint64_t(1) << count) - 1 : bits;
+}
+
 void Importer::Impl::runNode(Importer &importer) {
   bool known = false;
   const OpEntry *entry =
@@ -82,6 +127,11 @@ void Importer::Impl::runNode(Importer &importer) {
       (void)importer.refuse("the operator is not supported");
     return;
   }
+  for (uint64_t bits = requiredInputs(*node), i = 0; bits; bits >>= 1, ++i)
+    if ((bits & 1) && !node->hasInput(i)) {
+      (void)importer.refuse("input " + Twine(i) + " is required");
+      return;
+    }
   // Touch the inputs: a malformed constant refuses here, once.
   for (unsigned i = 0; i < node->numInputs(); ++i)
     if (node->hasInput(i) && !importer.input(i)) {

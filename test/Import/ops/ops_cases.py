@@ -343,6 +343,9 @@ def depths():
 def malformed():
     """What ONNX does not allow is refused, not crashed on."""
     x, one = f(2, 5, 6), np.array(1, np.float32)
+    for op, operands in (("Transpose", [None]), ("Gather", [x]), ("Where", [x > 0, None, x]), ("Concat", [x, None]),
+                         ("Range", [one, one]), ("Slice", [x, i(0)]), ("MatMul", [x])):
+        yield Case(op, operands, refused="is required")
     yield Case("ArgMax", [one], {"axis": 0}, refused="rank 0")
     yield Case("CumSum", [one, np.array(0)], constants=(1,), refused="rank 0")
     yield Case("LayerNormalization", [one, f(6)], refused="rank 0")
