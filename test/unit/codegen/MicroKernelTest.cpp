@@ -243,6 +243,45 @@ TEST_P(MicroKernels, GemmMultipliesPairs) {
   }
 }
 
+// Tests the same of products of pairs: bits depend on neither M nor a row's
+// place nor how the contraction is cut.
+TEST_P(MicroKernels, PairBits) {
+  if (!isa->dotBF16)
+    GTEST_SKIP() << isa->name << " has no product of pairs";
+  exportFunction(getOrCreateGemm(*module, *isa, 48, Operands::Pairs));
+  compile();
+  auto *gemm = compiled->get<Gemm>(names[0]);
+  constexpr int64_t m = 23, pairs = 101, width = 48;
+  auto left = randomFloats(2 * pairs * m, 5);
+  auto right = randomFloats(2 * pairs * width, 6);
+  auto b = pairPanel(2 * pairs, width, width, right);
+  // Rows of A are a panel of m columns, transposed.
+  auto transposed = pairPanel(2 * pairs, m, m, left);
+  std::vector<uint32_t> a(m * pairs);
+  for (int64_t r = 0; r < m; ++r)
+    for (int64_t p = 0; p < pairs; ++p)
+      a[r * pairs + p] = transposed[p * m + r];
+  auto *rows = reinterpret_cast<const float *>(a.data());
+  auto *panel = reinterpret_cast<const float *>(b.data());
+  std::vector<float> whole(m * width), part(m * width);
+  gemm(rows, pairs, panel, width, whole.data(), width, m, pairs, false,
+       nullptr);
+  for (int64_t first : {0, 1, 5})
+    for (int64_t count = 1; first + count <= m; ++count) {
+      gemm(rows + first * pairs, pairs, panel, width, part.data(), width, count,
+           pairs, false, nullptr);
+      ASSERT_EQ(0, std::memcmp(part.data(), whole.data() + first * width,
+                               count * width * sizeof(float)))
+          << count << " rows from " << first;
+    }
+  for (int64_t cut : {1, 48, 77, 100}) {
+    gemm(rows, pairs, panel, width, part.data(), width, m, cut, false, nullptr);
+    gemm(rows + cut, pairs, panel + cut * width, width, part.data(), width, m,
+         pairs - cut, true, nullptr);
+    ASSERT_EQ(part, whole) << "cut at " << cut;
+  }
+}
+
 using Move = void(const float *, int64_t, const int32_t *, int64_t, int64_t,
                   float *, int64_t);
 
