@@ -116,6 +116,9 @@ LogicalResult RelType::verify(function_ref<InFlightDiagnostic()> emitError,
       return emitError() << "column '" << column.getName()
                          << "' occurs twice; rename one with rel.rekey";
     auto extent = SymExpr::parse(column.extent.getValue());
+    if (extent && !extent->isValid())
+      return emitError() << "the extent of column '" << column.getName()
+                         << "' leaves 64 bits";
     if (!extent || extent->hasKeys())
       return emitError() << "the extent '" << column.extent.getValue()
                          << "' of column '" << column.getName()

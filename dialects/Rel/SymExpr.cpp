@@ -9,6 +9,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/MathExtras.h"
 #include <algorithm>
+#include <limits>
 
 using namespace joinery;
 using llvm::StringRef;
@@ -32,21 +33,29 @@ SymExpr SymExpr::of(const Atom &atom) {
   result.terms_[{atom}] = 1;
   return result;
 }
+SymExpr SymExpr::overflow() {
+  SymExpr result = symbol("overflow");
+  result.overflow_ = true;
+  return result;
+}
 SymExpr SymExpr::extent(StringRef name) { return symbol(("?" + name).str()); }
 SymExpr SymExpr::key(StringRef name) { return symbol(("#" + name).str()); }
 
 void SymExpr::add(const Monomial &monomial, int64_t coefficient) {
-  if (!coefficient)
+  if (!coefficient || overflow_)
     return;
   auto [it, inserted] = terms_.try_emplace(monomial, coefficient);
   if (inserted)
     return;
-  it->second += coefficient;
-  if (!it->second)
+  if (llvm::AddOverflow(it->second, coefficient, it->second))
+    *this = overflow();
+  else if (!it->second)
     terms_.erase(it);
 }
 
 SymExpr SymExpr::operator+(const SymExpr &other) const {
+  if (overflow_ || other.overflow_)
+    return overflow();
   SymExpr result = *this;
   for (const auto &[monomial, coefficient] : other.terms_)
     result.add(monomial, coefficient);
@@ -54,20 +63,22 @@ SymExpr SymExpr::operator+(const SymExpr &other) const {
 }
 
 SymExpr SymExpr::operator-(const SymExpr &other) const {
-  SymExpr result = *this;
-  for (const auto &[monomial, coefficient] : other.terms_)
-    result.add(monomial, -coefficient);
-  return result;
+  return *this + other * SymExpr(-1);
 }
 
 SymExpr SymExpr::operator*(const SymExpr &other) const {
+  if (overflow_ || other.overflow_)
+    return overflow();
   SymExpr result;
   for (const auto &[a, ca] : terms_)
     for (const auto &[b, cb] : other.terms_) {
       Monomial product(a);
       product.insert(product.end(), b.begin(), b.end());
       std::sort(product.begin(), product.end());
-      result.add(product, ca * cb);
+      int64_t coefficient;
+      if (llvm::MulOverflow(ca, cb, coefficient))
+        return overflow();
+      result.add(product, coefficient);
     }
   return result;
 }
@@ -91,6 +102,8 @@ SymExpr SymExpr::make(Atom::Kind kind, const SymExpr &a, const SymExpr &b) {
 }
 
 SymExpr SymExpr::floorDiv(const SymExpr &a, const SymExpr &b) {
+  if (a.overflow_ || b.overflow_)
+    return overflow();
   if (b.isConst(1) || a.isConst(0))
     return a;
   auto ca = a.asConst(), cb = b.asConst();
@@ -105,12 +118,19 @@ SymExpr SymExpr::floorDiv(const SymExpr &a, const SymExpr &b) {
   return make(Atom::FloorDiv, a, b);
 }
 
+/// a mod b for b > 0: in [0, b).
+static int64_t floorMod(int64_t a, int64_t b) {
+  return a % b + (a % b < 0 ? b : 0);
+}
+
 SymExpr SymExpr::mod(const SymExpr &a, const SymExpr &b) {
+  if (a.overflow_ || b.overflow_)
+    return overflow();
   if (b.isConst(1) || a.isConst(0))
     return 0;
   auto ca = a.asConst(), cb = b.asConst();
   if (ca && cb && *cb > 0)
-    return *ca - llvm::divideFloorSigned(*ca, *cb) * *cb;
+    return floorMod(*ca, *cb);
   SymExpr r = a.splitBy(b).second;
   if (r.isConst(0))
     return 0;
@@ -120,12 +140,21 @@ SymExpr SymExpr::mod(const SymExpr &a, const SymExpr &b) {
 }
 
 SymExpr SymExpr::min(const SymExpr &a, const SymExpr &b) {
+  if (a.overflow_ || b.overflow_)
+    return overflow();
+  // Not by their difference, which may overflow.
+  if (auto ca = a.asConst(), cb = b.asConst(); ca && cb)
+    return std::min(*ca, *cb);
   if (auto difference = (a - b).asConst())
     return *difference <= 0 ? a : b;
   return b < a ? make(Atom::Min, b, a) : make(Atom::Min, a, b);
 }
 
 SymExpr SymExpr::max(const SymExpr &a, const SymExpr &b) {
+  if (a.overflow_ || b.overflow_)
+    return overflow();
+  if (auto ca = a.asConst(), cb = b.asConst(); ca && cb)
+    return std::max(*ca, *cb);
   if (auto difference = (a - b).asConst())
     return *difference >= 0 ? a : b;
   return b < a ? make(Atom::Max, b, a) : make(Atom::Max, a, b);
@@ -146,7 +175,7 @@ std::optional<int64_t> SymExpr::asConst() const {
 }
 
 std::optional<std::string> SymExpr::asSymbol() const {
-  if (terms_.size() != 1 || terms_.begin()->second != 1 ||
+  if (overflow_ || terms_.size() != 1 || terms_.begin()->second != 1 ||
       terms_.begin()->first.size() != 1 ||
       terms_.begin()->first[0].kind != Atom::Symbol)
     return std::nullopt;
@@ -179,6 +208,8 @@ std::string SymExpr::str() const {
 }
 
 void SymExpr::collect(std::set<std::string> &symbols) const {
+  if (overflow_)
+    return;
   for (const auto &[monomial, coefficient] : terms_)
     for (const Atom &atom : monomial) {
       if (atom.kind == Atom::Symbol) {
@@ -205,6 +236,8 @@ bool SymExpr::hasKeys() const {
 
 std::optional<int64_t> SymExpr::evaluate(
     llvm::function_ref<std::optional<int64_t>(StringRef)> values) const {
+  if (overflow_)
+    return std::nullopt;
   int64_t sum = 0;
   for (const auto &[monomial, coefficient] : terms_) {
     int64_t product = coefficient;
@@ -225,7 +258,7 @@ std::optional<int64_t> SymExpr::evaluate(
         else if (atom.kind == Atom::FloorDiv)
           factor = llvm::divideFloorSigned(*a, *b);
         else
-          factor = *a - llvm::divideFloorSigned(*a, *b) * *b;
+          factor = floorMod(*a, *b);
       }
       if (!factor || llvm::MulOverflow(product, *factor, product))
         return std::nullopt;
@@ -256,6 +289,8 @@ divideMonomial(const SymExpr::Monomial &monomial,
 
 std::pair<SymExpr, SymExpr> SymExpr::splitBy(const SymExpr &divisor) const {
   SymExpr q, r;
+  if (overflow_ || divisor.overflow_)
+    return {SymExpr(0), overflow()};
   if (divisor.terms_.size() != 1)
     return exactDiv(divisor) ? std::pair(*exactDiv(divisor), SymExpr(0))
                              : std::pair(SymExpr(0), *this);
@@ -266,18 +301,18 @@ std::pair<SymExpr, SymExpr> SymExpr::splitBy(const SymExpr &divisor) const {
       r.add(monomial, coefficient);
       continue;
     }
-    int64_t quotient = llvm::divideFloorSigned(
-        coefficient, byCoefficient > 0 ? byCoefficient : 1);
-    if (byCoefficient < 0)
-      quotient = 0;
-    q.add(*rest, quotient);
-    r.add(monomial, coefficient - quotient * byCoefficient);
+    if (byCoefficient < 0) {
+      r.add(monomial, coefficient);
+      continue;
+    }
+    q.add(*rest, llvm::divideFloorSigned(coefficient, byCoefficient));
+    r.add(monomial, floorMod(coefficient, byCoefficient));
   }
   return {q, r};
 }
 
 std::optional<SymExpr> SymExpr::exactDiv(const SymExpr &divisor) const {
-  if (divisor.terms_.empty())
+  if (divisor.terms_.empty() || overflow_ || divisor.overflow_)
     return std::nullopt;
   // Long division by the greatest term, in the map's order.
   SymExpr rest = *this, quotient;
@@ -286,7 +321,11 @@ std::optional<SymExpr> SymExpr::exactDiv(const SymExpr &divisor) const {
     bool progress = false;
     for (auto it = rest.terms_.rbegin(); it != rest.terms_.rend(); ++it) {
       auto factor = divideMonomial(it->first, lead);
-      if (!factor || it->second % leadCoefficient)
+      // The least integer over -1 has no quotient.
+      if (!factor ||
+          (leadCoefficient == -1
+               ? it->second == std::numeric_limits<int64_t>::min()
+               : it->second % leadCoefficient != 0))
         continue;
       SymExpr term;
       term.terms_[*factor] = it->second / leadCoefficient;
@@ -298,7 +337,7 @@ std::optional<SymExpr> SymExpr::exactDiv(const SymExpr &divisor) const {
     if (!progress)
       return std::nullopt;
   }
-  if (!rest.terms_.empty())
+  if (!rest.terms_.empty() || !quotient.isValid())
     return std::nullopt;
   return quotient;
 }
@@ -309,6 +348,8 @@ std::optional<SymExpr> SymExpr::exactDiv(const SymExpr &divisor) const {
 
 SymExpr SymExpr::substitute(
     llvm::function_ref<std::optional<SymExpr>(StringRef)> map) const {
+  if (overflow_)
+    return *this;
   SymExpr result;
   for (const auto &[monomial, coefficient] : terms_) {
     SymExpr product(coefficient);
@@ -334,6 +375,8 @@ SymExpr SymExpr::substitute(
 bool SymExpr::provablyNonNegative(Bounds bounds) const {
   // Bounded symbols with a negative coefficient are replaced by their greatest
   // value, bound - 1; what remains must have no negative term.
+  if (overflow_)
+    return false;
   SymExpr lower = *this;
   for (int round = 0; round < 8; ++round) {
     bool negative = false, changed = false;
@@ -388,6 +431,8 @@ bool SymExpr::provablyNonNegative(Bounds bounds) const {
       changed |= replaced;
     }
     lower = next;
+    if (lower.overflow_)
+      return false;
     auto constant = lower.asConst();
     if (constant)
       return *constant >= 0;
@@ -436,6 +481,8 @@ static SymExpr mergeDigits(SymExpr expr) {
 }
 
 SymExpr SymExpr::simplify(Bounds bounds) const {
+  if (overflow_)
+    return *this;
   SymExpr result;
   for (const auto &[monomial, coefficient] : terms_) {
     SymExpr product(coefficient);
@@ -554,6 +601,8 @@ private:
       rest = rest.drop_front(symbol.size());
       return SymExpr::symbol(symbol);
     }
+    if (rest.consume_front("overflow"))
+      return SymExpr::overflow();
     StringRef digits = rest.take_while(llvm::isDigit);
     int64_t value;
     if (digits.empty() || digits.getAsInteger(10, value))

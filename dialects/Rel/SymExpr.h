@@ -8,7 +8,9 @@
 // Extents of columns and key arithmetic are polynomials with floordiv, mod, min
 // and max over symbols: `?name` is an extent, `#name` the key of a column.
 // Expressions are kept in one canonical form, so equal text means equal values
-// (the reverse need not hold).
+// (the reverse need not hold). Coefficients have 64 bits; an expression that
+// would need more has no value and is written `overflow`, as is all that is made
+// of it: who makes expressions from sizes of a file asks isValid() in the end.
 //
 //===----------------------------------------------------------------------===//
 
@@ -51,6 +53,8 @@ public:
   static SymExpr key(llvm::StringRef name);
   static SymExpr symbol(llvm::StringRef prefixedName);
   static SymExpr of(const Atom &atom);
+  /// What has no value in 64 bits.
+  static SymExpr overflow();
   static SymExpr floorDiv(const SymExpr &a, const SymExpr &b);
   static SymExpr mod(const SymExpr &a, const SymExpr &b);
   static SymExpr min(const SymExpr &a, const SymExpr &b);
@@ -66,6 +70,7 @@ public:
   bool operator!=(const SymExpr &other) const { return !(*this == other); }
   bool operator<(const SymExpr &other) const { return str() < other.str(); }
 
+  bool isValid() const { return !overflow_; }
   const Terms &terms() const { return terms_; }
   bool isConst() const;
   std::optional<int64_t> asConst() const;
@@ -102,6 +107,7 @@ private:
   static SymExpr make(Atom::Kind kind, const SymExpr &a, const SymExpr &b);
   void add(const Monomial &monomial, int64_t coefficient);
   Terms terms_;
+  bool overflow_ = false;
 };
 
 } // namespace joinery

@@ -85,6 +85,13 @@ void ProgramBuilder::push(const SymExpr &e, std::vector<prog::Instr> &code) {
   auto emit = [&](Opcode op, int64_t imm) {
     code.push_back(prog::Instr(op, imm));
   };
+  if (!e.isValid()) {
+    // No run has a value for it: dividing by 0 says so.
+    emit(Opcode::Const, 1);
+    emit(Opcode::Const, 0);
+    emit(Opcode::FloorDiv, 0);
+    return;
+  }
   if (e.terms().empty()) {
     emit(Opcode::Const, 0);
     return;

@@ -130,6 +130,8 @@ LogicalResult joinery::onnx_import::createArguments(Importer &importer) {
       }
       tensor.dims.push_back(dim);
     }
+    if (!fits(tensor.dims))
+      return refuse("has more elements than 64 bits count");
     types.push_back(RelType::get(columns, type));
     locs.push_back(NameLoc::get(StringAttr::get(impl.context, input.name)));
     tensors.push_back(std::move(tensor));

@@ -64,7 +64,24 @@ void Importer::setOutput(unsigned i, Tensor tensor) {
   if (name.empty())
     return;
   normalise(*this, tensor);
+  bool valid = fits(tensor.dims) && (!tensor.poly || tensor.poly->isValid());
+  if (tensor.elements)
+    for (const SymExpr &element : *tensor.elements)
+      valid &= element.isValid();
+  if (!valid)
+    (void)refuse("output '" + name + "' has sizes or values that leave 64 bits");
   impl->values[name] = std::move(tensor);
+}
+
+bool joinery::onnx_import::fits(ArrayRef<Dim> dims) {
+  // Room for the bytes of an element, and for a table of differences.
+  SymExpr bytes(16);
+  for (const Dim &dim : dims)
+    if (dim.extent.isConst(0))
+      return true;
+  for (const Dim &dim : dims)
+    bytes = bytes * dim.extent;
+  return bytes.isValid();
 }
 
 //===----------------------------------------------------------------------===//
@@ -249,6 +266,29 @@ joinery::producedTensors(MLIRContext *context, const std::string &path) {
   return tensors;
 }
 
+/// Sizes are polynomials with coefficients of 64 bits from here on: products on
+/// the way, too, must have some.
+static LogicalResult checkSizes(func::FuncOp function) {
+  WalkResult found = function.walk([](Operation *op) -> WalkResult {
+    for (Type result : op->getResultTypes()) {
+      auto type = dyn_cast<rel::RelType>(result);
+      SmallVector<Dim> dims;
+      if (type)
+        for (rel::Column column : type.getColumns())
+          dims.push_back({column.getExtent(), {}});
+      if (!type || fits(dims))
+        continue;
+      auto name = dyn_cast<NameLoc>(op->getLoc());
+      emitError(op->getLoc())
+          << "node '" << (name ? name.getName().getValue() : "")
+          << "': a relation has more elements than 64 bits count";
+      return WalkResult::interrupt();
+    }
+    return WalkResult::advance();
+  });
+  return failure(found.wasInterrupted());
+}
+
 OwningOpRef<ModuleOp> joinery::importONNX(MLIRContext *context,
                                           const std::string &path,
                                           const ImportOptions &options) {
@@ -302,6 +342,8 @@ OwningOpRef<ModuleOp> joinery::importONNX(MLIRContext *context,
     return nullptr;
   }
   eraseDead(importer);
+  if (failed(checkSizes(impl.function)))
+    return nullptr;
   if (failed(verify(*module)))
     return nullptr;
   return module;

@@ -74,6 +74,8 @@ void Importer::Impl::addCheck(StringRef kind, const SymExpr &lhs,
 LogicalResult Importer::requireAtMost(const SymExpr &a, const SymExpr &b,
                                       const Twine &why) {
   SymExpr x = simplify(a), y = simplify(b);
+  if (!x.isValid() || !y.isValid())
+    return refuse(why + ": sizes leave 64 bits");
   if (isNonNegative(y - x))
     return success();
   if (isLess(y, x))
@@ -103,6 +105,8 @@ static const SymExpr::Atom *asMin(const SymExpr &expr) {
 LogicalResult Importer::requireEqual(const SymExpr &a, const SymExpr &b,
                                      const Twine &why) {
   SymExpr x = simplify(a), y = simplify(b);
+  if (!x.isValid() || !y.isValid())
+    return refuse(why + ": sizes leave 64 bits");
   SymExpr difference = simplify(x - y);
   if (difference.isConst(0))
     return success();

@@ -112,6 +112,8 @@ std::optional<double> foldScalar(Importer &importer);
 /// Element `i` of stored bytes as a number; nothing for other types.
 std::optional<double> readElement(llvm::ArrayRef<char> bytes, size_t i,
                                   int onnxType);
+/// True if 64 bits hold the size in bytes of a tensor with these dimensions.
+bool fits(llvm::ArrayRef<Dim> dims);
 /// A product of all extents.
 SymExpr sizeOf(const Tensor &tensor);
 /// An exclusive upper bound of an integer relation that is at least 0.

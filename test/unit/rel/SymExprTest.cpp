@@ -82,6 +82,38 @@ TEST(SymExpr, DividesPolynomialsExactly) {
   EXPECT_FALSE(parse("?S + 1").exactDiv(parse("?S")));
 }
 
+// Tests that what leaves 64 bits has no value, nor has anything made of it.
+TEST(SymExpr, OverflowHasNoValue) {
+  const SymExpr most(INT64_MAX), least(INT64_MIN), s = parse("?S");
+  for (const SymExpr &e :
+       {most + SymExpr(1), least - SymExpr(1), -least, most * SymExpr(2),
+        parse("4611686018427387904 * ?S * 2"), s * most * most - s * most,
+        SymExpr::max(most + most, s), SymExpr::mod(most * s + most * s, s)}) {
+    EXPECT_FALSE(e.isValid());
+    EXPECT_FALSE(e.asConst());
+    EXPECT_FALSE(e.asSymbol());
+    EXPECT_FALSE((e * SymExpr(0)).isValid());
+    EXPECT_FALSE((s - e).isValid());
+    EXPECT_FALSE(SymExpr::floorDiv(e, s).isValid());
+    EXPECT_FALSE(e.simplify(bounds).isValid());
+    EXPECT_FALSE(e.exactDiv(s));
+    EXPECT_FALSE(e.provablyNonNegative(bounds));
+    EXPECT_FALSE(s.provablyLess(e, bounds));
+    EXPECT_FALSE(e.evaluate([](llvm::StringRef) { return 1; }));
+    EXPECT_FALSE(parse(e.str().c_str()).isValid());
+  }
+  EXPECT_EQ(most - most, SymExpr(0));
+  EXPECT_EQ(least + most, SymExpr(-1));
+  EXPECT_EQ(SymExpr::min(least, most), least);
+  EXPECT_EQ(SymExpr::max(least, most), most);
+  EXPECT_EQ(SymExpr::floorDiv(least, 2), SymExpr(INT64_MIN / 2));
+  EXPECT_EQ(SymExpr::mod(least, 3), SymExpr(1));
+  EXPECT_FALSE(least.exactDiv(-1));
+  EXPECT_EQ(s.exactDiv(-1), -s);
+  // -(2^63) has a coefficient, its negation has none.
+  EXPECT_EQ((s * least).str(), "-9223372036854775808 * ?S");
+}
+
 TEST(SymExpr, EvaluatesWithFloorSemantics) {
   auto values = [](llvm::StringRef symbol) -> std::optional<int64_t> {
     return symbol == "?S" ? std::optional<int64_t>(7) : std::nullopt;
