@@ -100,6 +100,61 @@ struct ExpandIntegerPower : OpRewritePattern<math::FPowIOp> {
   }
 };
 
+/// f64 to f16 with one rounding, which no processor of a level has an
+/// instruction for: to f32 rounded to odd (an inexact result gets an odd last
+/// bit), which has two bits to spare, so that rounding again is right.
+struct NarrowOnce : OpRewritePattern<arith::TruncFOp> {
+  using OpRewritePattern::OpRewritePattern;
+  static bool applies(arith::TruncFOp op) {
+    return getElementTypeOrSelf(op.getIn().getType()).isF64() &&
+           getElementTypeOrSelf(op.getType()).isF16();
+  }
+  LogicalResult matchAndRewrite(arith::TruncFOp op,
+                                PatternRewriter &rewriter) const override {
+    if (!applies(op))
+      return rewriter.notifyMatchFailure(op, "rounding once is what it does");
+    Location loc = op.getLoc();
+    Value x = op.getIn();
+    auto shaped = [&](Type element) -> Type {
+      auto vector = dyn_cast<VectorType>(x.getType());
+      return vector ? Type(vector.clone(element)) : element;
+    };
+    Type f32 = shaped(rewriter.getF32Type()), i32 = shaped(rewriter.getI32Type());
+    auto constant = [&](Type type, Attribute value) -> Value {
+      auto typed = cast<TypedAttr>(value);
+      if (auto vector = dyn_cast<VectorType>(type))
+        typed = DenseElementsAttr::get(vector, value);
+      return arith::ConstantOp::create(rewriter, loc, typed);
+    };
+    auto compare = [&](arith::CmpFPredicate predicate, Value a, Value b) {
+      return arith::CmpFOp::create(rewriter, loc, predicate, a, b).getResult();
+    };
+    auto select = [&](Value condition, Value a, Value b) -> Value {
+      return arith::SelectOp::create(rewriter, loc, condition, a, b);
+    };
+    Value one = constant(i32, rewriter.getI32IntegerAttr(1));
+    Value zero = constant(x.getType(), rewriter.getF64FloatAttr(0));
+    Value near = arith::TruncFOp::create(rewriter, loc, f32, x);
+    Value back = arith::ExtFOp::create(rewriter, loc, x.getType(), near);
+    Value bits = arith::BitcastOp::create(rewriter, loc, i32, near);
+    Value odd = arith::CmpIOp::create(
+        rewriter, loc, arith::CmpIPredicate::eq,
+        arith::AndIOp::create(rewriter, loc, bits, one), one);
+    // The other neighbour of x is one step of the bits towards or from zero.
+    Value large = select(compare(arith::CmpFPredicate::OLT, x, zero),
+                         compare(arith::CmpFPredicate::OLT, back, x),
+                         compare(arith::CmpFPredicate::OGT, back, x));
+    Value other =
+        select(large, arith::SubIOp::create(rewriter, loc, bits, one),
+               arith::AddIOp::create(rewriter, loc, bits, one));
+    Value inexact = compare(arith::CmpFPredicate::ONE, back, x);
+    bits = select(inexact, select(odd, bits, other), bits);
+    near = arith::BitcastOp::create(rewriter, loc, f32, bits);
+    rewriter.replaceOpWithNewOp<arith::TruncFOp>(op, op.getType(), near);
+    return success();
+  }
+};
+
 struct ExpandMathPass
     : PassWrapper<ExpandMathPass, OperationPass<func::FuncOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandMathPass)
@@ -123,7 +178,9 @@ struct ExpandMathPass
         getOperation()
             .walk([](Operation *op) {
               return isa_and_nonnull<math::MathDialect>(op->getDialect()) ||
-                             isa<arith::RemFOp>(op)
+                             isa<arith::RemFOp>(op) ||
+                             (isa<arith::TruncFOp>(op) &&
+                              NarrowOnce::applies(cast<arith::TruncFOp>(op)))
                          ? WalkResult::interrupt()
                          : WalkResult::advance();
             })
@@ -149,6 +206,7 @@ void populateExpandMathPatterns(RewritePatternSet &patterns) {
            ExpandOp<math::CosOp, &V::cos>, ExpandOp<arith::RemFOp, &V::fmod>,
            ExpandOp<math::RoundOp, &V::round>,
            ExpandOp<math::RsqrtOp, &V::rsqrt>, ExpandIntegerPower>(context);
+  patterns.add<NarrowOnce>(context);
   patterns.add<ExpandPowerOfConstant>(context, /*benefit=*/2);
   // What encoders hardly ever use comes from MLIR, in terms of the above.
   math::populateExpansionPatterns(

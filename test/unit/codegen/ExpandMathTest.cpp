@@ -8,6 +8,7 @@
 #include "CompiledModule.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Parser/Parser.h"
+#include "llvm/ADT/APFloat.h"
 #include "llvm/ADT/StringExtras.h"
 #include "gtest/gtest.h"
 
@@ -324,6 +325,47 @@ TEST_P(ExpandMath, Double) {
   auto powers = run("powf", x, y);
   for (size_t i = 0; i < x.size(); ++i)
     EXPECT_NEAR(powers[i] / std::pow(x[i], y[i]), 1, 1e-13);
+}
+
+/// f64 to f16 and back.
+std::string narrowing(const std::string &name, int lanes) {
+  std::string text = kernel(name, "NARROW", "f64", lanes);
+  auto shaped = [&](const std::string &type) {
+    return lanes == 1 ? type
+                      : "vector<" + std::to_string(lanes) + "x" + type + ">";
+  };
+  std::string from = "%r = NARROW : " + shaped("f64");
+  return text.replace(text.find(from), from.size(),
+                      "%h = arith.truncf %x : " + shaped("f64") + " to " +
+                          shaped("f16") + "\n    %r = arith.extf %h : " +
+                          shaped("f16") + " to " + shaped("f64"));
+}
+
+// Tests that f64 is rounded to f16 once: a value that is just off the middle
+// of two does not become the middle on the way.
+TEST_P(ExpandMath, NarrowsWithOneRounding) {
+  compile(narrowing("f16x16", 16) + narrowing("f16x1", 1));
+  std::vector<double> x = {0.0, -0.0, inf, -inf, 65504, 65519.999, 65520,
+                           65536, 1e300, -1e300, 1e-300, 5.960464477539063e-8,
+                           2.9802322387695312e-8, 2.98023223876953126e-8};
+  std::mt19937_64 random(4);
+  for (int i = 0; i < 20'000; ++i) {
+    // Few bits, then nothing or a little more.
+    double value = std::ldexp(double(random() % 8192), int(random() % 36) - 32);
+    double nudge = std::ldexp(1.0, -int(random() % 44) - 8) * int(random() % 3);
+    x.push_back((random() % 2 ? value : -value) * (1 + nudge));
+    x.push_back(value * (1 - nudge));
+  }
+  x.resize(x.size() / 16 * 16);
+  auto vectors = run("f16x16", x, x), scalars = run("f16x1", x, x);
+  for (size_t i = 0; i < x.size(); ++i) {
+    llvm::APFloat want(x[i]);
+    bool lost;
+    want.convert(llvm::APFloat::IEEEhalf(),
+                 llvm::APFloat::rmNearestTiesToEven, &lost);
+    ASSERT_EQ(vectors[i], want.convertToDouble()) << x[i];
+    ASSERT_EQ(scalars[i], want.convertToDouble()) << x[i];
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, ExpandMath, testing::Values("avx2", "avx512"),
