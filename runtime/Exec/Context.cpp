@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 namespace joinery::runtime {
 
@@ -276,11 +277,13 @@ Status Context::runStep(Team &team, size_t number) {
                      runPlan.scratchStride(number),
                      reports.data()};
     team.run(StepCall::run, &call, threads);
-    // The least position: the same fault for any number of threads.
+    // As kernels choose among theirs: the same for any number of threads.
     const JnFault *first = nullptr;
     for (uint32_t i = 0; i < threads; ++i) {
       const JnFault &fault = reports[i].fault;
-      if (fault.check != -1 && (!first || fault.position < first->position))
+      if (fault.check != -1 &&
+          (!first || std::pair(fault.position, fault.check) <
+                         std::pair(first->position, first->check)))
         first = &fault;
     }
     if (first)
@@ -349,6 +352,23 @@ Status Context::define(const Step &step, bool ran) {
   return {};
 }
 
+/// A position as the index of the input's element, "[1, 3]", where it is one.
+std::string Context::placeOf(int32_t input, int64_t position) const {
+  std::string flat = "position " + std::to_string(position);
+  if (input < 0 || position < 0)
+    return flat;
+  const std::vector<Expr> &dims = program.inputs[input].dims;
+  std::string index;
+  int64_t rest = position, extent;
+  for (size_t i = dims.size(); i-- > 0;) {
+    if (!dims[i].evaluate(symbols.data(), extent) || extent <= 0)
+      return flat;
+    index = std::to_string(rest % extent) + (index.empty() ? "" : ", ") + index;
+    rest /= extent;
+  }
+  return rest || index.empty() ? flat : "[" + index + "]";
+}
+
 Status Context::faultStatus(const JnFault &fault) const {
   if (fault.check < 0 || uint64_t(fault.check) >= program.checks.size())
     return {JN_INTERNAL, "a kernel reports a check that does not exist (" +
@@ -357,8 +377,8 @@ Status Context::faultStatus(const JnFault &fault) const {
   std::string text = check.message + " (";
   if (check.input >= 0)
     text += "input '" + program.inputs[check.input].name + "': ";
-  text += "value " + std::to_string(fault.value) + " at position " +
-          std::to_string(fault.position);
+  text += "value " + std::to_string(fault.value) + " at " +
+          placeOf(check.input, fault.position);
   int64_t low, high;
   if (check.kind == Check::Kind::InRange &&
       check.lhs.evaluate(symbols.data(), low) &&

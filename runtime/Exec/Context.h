@@ -57,6 +57,7 @@ private:
   void traceStep(size_t number, uint64_t ns, int64_t tasks,
                  uint32_t threads) const;
   Status define(const Step &step, bool ran);
+  std::string placeOf(int32_t input, int64_t position) const;
   Status faultStatus(const JnFault &fault) const;
   Status finishOutputs(DLTensor *outputs) const;
   char *workspace() const {

@@ -27,11 +27,12 @@ extern "C" {
 /// "JNOB", little-endian: the first field of every object descriptor.
 #define JN_OBJECT_MAGIC 0x424f4e4au
 
-/// The first violated obligation that a kernel met. `check` is an index into
-/// the program's checks, or -1 when there was none.
+/// The violated obligation with the least position that a kernel met, of those
+/// at one position the one with the least check. `check` is an index into the
+/// program's checks, or -1 when there was none.
 typedef struct JnFault {
   int64_t check;
-  /// The offending value and the flat position (row) that it was met at.
+  /// The offending value and its number in the array that it was read from.
   int64_t value;
   int64_t position;
 } JnFault;
@@ -56,7 +57,7 @@ typedef struct JnKernelCall {
   int64_t end;
   /// This worker's scratch memory: the step's scratch bytes, 64-byte aligned.
   void *scratch;
-  /// Written at most once per call, for the first violated obligation.
+  /// Written for violated obligations only.
   JnFault *fault;
   /// This worker's.
   JnCounters *counters;

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelEmitter.h"
+#include "lib/Plan/Contraction.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -277,9 +278,35 @@ Value KernelEmitter::evaluateRekey(RekeyOp op, const Keys &keys) {
 // lookup
 //===----------------------------------------------------------------------===//
 
-void KernelEmitter::reportFault(int64_t check, Value bad, Value index) {
+/// Where an index is among all of its relation: in the stored array that it is
+/// read from, if it is a view of one.
+SymExpr KernelEmitter::positionOf(Value index, const Keys &keys) {
+  plan::View view = plan::viewOf(index);
+  RelType type = cast<RelType>(index.getType());
+  if (isa<BlockArgument>(view.base)) {
+    Keys source;
+    for (auto &[name, key] : view.keys)
+      source[name] = key.substitute([&](StringRef symbol) {
+        bool isKey = symbol.consume_front("#");
+        auto it = keys.find(symbol.str());
+        return isKey && it != keys.end() ? std::optional(it->second)
+                                         : std::nullopt;
+      });
+    return storageOffset(cast<RelType>(view.base.getType()), source);
+  }
+  SymExpr position;
+  for (Column column : type.getColumns())
+    position =
+        position * column.getExtent() + keys.at(column.getName().str());
+  return position;
+}
+
+/// Keeps the fault at the least position (of one check, then of the lesser
+/// check): the same one however the tasks are shared between workers.
+void KernelEmitter::reportFault(int64_t check, Value bad, Value index,
+                                Value position) {
   if (isa<VectorType>(bad.getType())) {
-    // The first bad lane speaks for all.
+    // The first bad lane speaks for all: positions ascend with the lanes.
     if (mask)
       bad = arith::AndIOp::create(b, loc, bad, mask);
     Type bits = b.getIntegerType(target.lanes);
@@ -288,6 +315,8 @@ void KernelEmitter::reportFault(int64_t check, Value bad, Value index) {
     lane = arith::ExtUIOp::create(b, loc, b.getI64Type(), lane);
     lane = arith::RemUIOp::create(b, loc, lane, this->index(target.lanes));
     index = LLVM::ExtractElementOp::create(b, loc, index, lane);
+    if (isa<VectorType>(position.getType()))
+      position = LLVM::ExtractElementOp::create(b, loc, position, lane);
     bad = arith::CmpIOp::create(
         b, loc, arith::CmpIPredicate::ne, packed,
         arith::ConstantOp::create(b, loc, b.getIntegerAttr(bits, 0)));
@@ -307,15 +336,23 @@ void KernelEmitter::reportFault(int64_t check, Value bad, Value index) {
     return LLVM::GEPOp::create(b, loc, faultPointer.getType(), b.getI64Type(),
                                faultPointer, ArrayRef<LLVM::GEPArg>{number});
   };
-  // Only the first fault of a call is kept.
+  auto compare = [&](arith::CmpIPredicate predicate, Value x, Value y) -> Value {
+    return arith::CmpIOp::create(b, loc, predicate, x, y);
+  };
   Value present = LLVM::LoadOp::create(b, loc, b.getI64Type(), field(0));
-  Value first = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
-                                      present, this->index(0));
+  Value before = LLVM::LoadOp::create(b, loc, b.getI64Type(), field(2));
+  Value none = compare(arith::CmpIPredicate::slt, present, this->index(0));
+  Value less = compare(arith::CmpIPredicate::slt, position, before);
+  Value tie = arith::AndIOp::create(
+      b, loc, compare(arith::CmpIPredicate::eq, position, before),
+      compare(arith::CmpIPredicate::slt, this->index(check), present));
+  Value first = arith::OrIOp::create(
+      b, loc, none, arith::OrIOp::create(b, loc, less, tie));
   auto keep = scf::IfOp::create(b, loc, first, /*withElseRegion=*/false);
   b.setInsertionPointToStart(&keep.getThenRegion().front());
   LLVM::StoreOp::create(b, loc, this->index(check), field(0));
   LLVM::StoreOp::create(b, loc, index, field(1));
-  LLVM::StoreOp::create(b, loc, begin, field(2));
+  LLVM::StoreOp::create(b, loc, position, field(2));
 }
 
 SymExpr KernelEmitter::lookupKey(LookupOp op, StringRef name, Value index,
@@ -341,7 +378,7 @@ SymExpr KernelEmitter::lookupKey(LookupOp op, StringRef name, Value index,
   if (!op.getProved()) {
     Value bad =
         arith::CmpIOp::create(b, loc, arith::CmpIPredicate::uge, wrapped, count);
-    reportFault(checkNumber(op), bad, key);
+    reportFault(checkNumber(op), bad, key, value(positionOf(index, keys)));
     wrapped = arith::SelectOp::create(b, loc, bad, zero, wrapped);
   }
   SymExpr result = atom(wrapped, extent);

@@ -164,7 +164,9 @@ private:
   mlir::Value inRange(const SymExpr &key, const SymExpr &extent);
   SymExpr lookupKey(rel::LookupOp op, llvm::StringRef name, mlir::Value index,
                     const Keys &keys);
-  void reportFault(int64_t check, mlir::Value bad, mlir::Value value);
+  void reportFault(int64_t check, mlir::Value bad, mlir::Value value,
+                   mlir::Value position);
+  SymExpr positionOf(mlir::Value index, const Keys &keys);
   std::string cacheKey(mlir::Value relation, const Keys &keys);
   SymExpr laneRelative(const SymExpr &expr);
   mlir::Value symbolValue(llvm::StringRef symbol);

@@ -176,7 +176,7 @@ TEST(Threads, ReportTheFirstFault) {
       ASSERT_EQ(run(context, data, &model.error), JN_INVALID_INPUT);
       EXPECT_STREQ(model.error.message,
                    "token ids must be in the table (input 'ids': value 1003 at "
-                   "position 29 is outside [0, 100))");
+                   "[3, 5] is outside [0, 100))");
     }
     LookupData good(16, 8);
     ASSERT_EQ(run(context, good, &model.error), JN_OK);
