@@ -283,17 +283,18 @@ Value KernelEmitter::evaluateRekey(RekeyOp op, const Keys &keys) {
 SymExpr KernelEmitter::positionOf(Value index, const Keys &keys) {
   plan::View view = plan::viewOf(index);
   RelType type = cast<RelType>(index.getType());
-  if (isa<BlockArgument>(view.base)) {
-    Keys source;
-    for (auto &[name, key] : view.keys)
-      source[name] = key.substitute([&](StringRef symbol) {
-        bool isKey = symbol.consume_front("#");
-        auto it = keys.find(symbol.str());
-        return isKey && it != keys.end() ? std::optional(it->second)
-                                         : std::nullopt;
-      });
+  Keys source;
+  for (auto &[name, key] : view.keys)
+    source[name] = key.substitute([&](StringRef symbol) {
+      bool isKey = symbol.consume_front("#");
+      auto it = keys.find(symbol.str());
+      return isKey && it != keys.end() ? std::optional(it->second)
+                                       : std::nullopt;
+    });
+  if (isa<BlockArgument>(view.base))
     return storageOffset(cast<RelType>(view.base.getType()), source);
-  }
+  if (auto pack = view.base.getDefiningOp<PackOp>())
+    return positionOf(pack.getInput(), packedKeys(pack, source));
   SymExpr position;
   for (Column column : type.getColumns())
     position =

@@ -76,6 +76,8 @@ joinery::lowerKernels(ModuleOp module, ArrayRef<const Isa *> isas,
       // Ids that reach the lookup unchanged, or as a view, name their input.
       int64_t operand = -1;
       Value base = plan::viewOf(op.getIndices()[0]).base;
+      while (auto pack = base.getDefiningOp<PackOp>())
+        base = plan::viewOf(pack.getInput()).base;
       if (auto argument = dyn_cast<BlockArgument>(base))
         operand = argument.getArgNumber();
       result.checks.push_back(
