@@ -179,6 +179,70 @@ struct KeyMask {
   Origins keyOrigins; // of the values that are selected by it
 };
 
+/// For each column of the argument that `where` tests, its name in `where`.
+std::map<std::string, std::string> argumentNames(Value where) {
+  if (auto join = where.getDefiningOp<JoinOp>())
+    where = join.getInputs()[0];
+  return peelRenames(where).names;
+}
+
+/// The operand of `join` that is a 0/1 mask by which it multiplies, as the
+/// number of its region's argument: `x * float(mask)`.
+std::optional<unsigned> maskFactor(arith::MulFOp product, bool left) {
+  Value factor = left ? product.getLhs() : product.getRhs();
+  Operation *cast = factor.getDefiningOp();
+  if (!isa_and_nonnull<arith::SIToFPOp, arith::UIToFPOp>(cast) ||
+      !factor.hasOneUse())
+    return std::nullopt;
+  auto argument = dyn_cast<BlockArgument>(cast->getOperand(0));
+  // A signed bit that is set is -1.
+  if (!argument || !argument.hasOneUse() ||
+      (argument.getType().isInteger(1) && isa<arith::SIToFPOp>(cast)))
+    return std::nullopt;
+  return argument.getArgNumber();
+}
+
+/// sum over s of x * mask is that of x where the mask keeps s: dropped rows need
+/// not be computed. `where` is the mask's condition.
+void selectProducts(func::FuncOp function, Value where, BlockArgument mask) {
+  auto names = argumentNames(where);
+  for (auto join : llvm::make_early_inc_range(function.getOps<JoinOp>())) {
+    auto product = yieldOf(join).getDefiningOp<arith::MulFOp>();
+    if (!product || product->getBlock() != &join.getBody().front() ||
+        !llvm::all_of(join->getUsers(), [](Operation *user) {
+          auto fold = dyn_cast<AggregateOp>(user);
+          return fold && fold.getMonoid() == Monoid::Sum;
+        }))
+      continue;
+    for (bool left : {true, false}) {
+      auto number = maskFactor(product, left);
+      if (!number || maskArgument(join.getInputs()[*number]) != mask)
+        continue;
+      std::map<std::string, std::string> renaming;
+      for (auto &[column, name] : argumentNames(join.getInputs()[*number]))
+        renaming[names.at(column)] = name;
+      SmallVector<Value> others(join.getInputs());
+      others.erase(others.begin() + *number);
+      if (JoinOp::joinColumns(others).size() !=
+          join.getType().getColumns().size())
+        continue;
+      OpBuilder b(join);
+      auto one = cast<FloatType>(product.getType());
+      OpBuilder inner(product);
+      Value unit = arith::ConstantOp::create(inner, join.getLoc(),
+                                             inner.getFloatAttr(one, 1));
+      product->setOperand(left ? 0 : 1, unit);
+      b.setInsertionPointAfter(join);
+      Value kept = renamed(b, join.getLoc(), where, renaming);
+      auto select = SelectOp::create(
+          b, join.getLoc(), join.getType(), join, kept,
+          cast<TypedAttr>(b.getZeroAttr(join.getType().getElementType())));
+      join.getResult().replaceAllUsesExcept(select.getResult(), select);
+      break;
+    }
+  }
+}
+
 struct SelectOutputs : optimize::impl::SelectOutputsBase<SelectOutputs> {
   void runOnOperation() override {
     for (auto function : getOperation().getOps<func::FuncOp>())
@@ -188,6 +252,7 @@ struct SelectOutputs : optimize::impl::SelectOutputsBase<SelectOutputs> {
     RewritePatternSet patterns(&getContext());
     populateCanonical(patterns);
     populatePushRekeys(patterns);
+    populateSimplifyScalars(patterns);
     uint64_t count = 0;
     if (failed(applyLaws(getOperation(), std::move(patterns), count)))
       signalPassFailure();
@@ -200,6 +265,10 @@ private:
     SmallVector<KeyMask> masks = findMasks(function, origins);
     auto ret = cast<func::ReturnOp>(function.getBody().front().getTerminator());
     IRRewriter rewriter(ret);
+    for (KeyMask &mask : masks)
+      if (BlockArgument argument = maskArgument(mask.where);
+          argument && !isIndex(argument))
+        selectProducts(function, mask.where, argument);
     for (OpOperand &operand : ret->getOpOperands())
       for (KeyMask &mask : masks) {
         Value selected = select(rewriter, operand.get(), mask, origins);

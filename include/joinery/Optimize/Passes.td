@@ -212,7 +212,8 @@ def SelectOutputs : Pass<"rel-select-outputs", "::mlir::ModuleOp"> {
   let description = [{
     An output with the columns of a mask that selects the keys of a softmax_sum
     or of a masked sum is selected by that mask; an output with its batch column
-    only, by whether the mask keeps any key. Masks are arguments that the laws
+    only, by whether the mask keeps any key. A sum of products with the mask is
+    the sum of what it keeps. Masks are arguments that the laws
     have found to be used so; they are marked `rel.binary`.
   }];
   let dependentDialects = ["::joinery::rel::RelDialect",
