@@ -614,5 +614,9 @@ private:
 } // namespace
 
 std::optional<SymExpr> SymExpr::parse(StringRef text) {
+  // Most extents are a number or one name.
+  if (int64_t value; !text.empty() && llvm::isDigit(text.front()) &&
+                     !text.getAsInteger(10, value))
+    return SymExpr(value);
   return Parser(text).run();
 }

@@ -28,6 +28,12 @@ static void collectReaders(Value relation, llvm::SetVector<Value> &work) {
   }
 }
 
+bool joinery::discretizes(Operation *op) {
+  return isa<arith::CmpFOp, arith::FPToSIOp, arith::FPToUIOp, arith::RemFOp,
+             math::FloorOp, math::CeilOp, math::RoundOp, math::RoundEvenOp,
+             math::TruncOp>(op);
+}
+
 bool joinery::isDiscretized(Operation *op) {
   if (op->getNumResults() != 1 ||
       !isa<FloatType>(op->getResult(0).getType()))
@@ -41,9 +47,7 @@ bool joinery::isDiscretized(Operation *op) {
       continue;
     }
     for (Operation *user : value.getUsers()) {
-      if (isa<arith::CmpFOp, arith::FPToSIOp, arith::FPToUIOp, arith::RemFOp,
-              math::FloorOp, math::CeilOp, math::RoundOp, math::RoundEvenOp,
-              math::TruncOp>(user))
+      if (discretizes(user))
         return true;
       if (isa<rel::YieldOp>(user))
         work.insert(user->getParentOp()->getResult(0));

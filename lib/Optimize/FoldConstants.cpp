@@ -7,6 +7,10 @@
 
 #include "Laws.h"
 #include "joinery/Interp/Interp.h"
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/Support/FileSystem.h"
+#include <array>
+#include <cstring>
 
 using namespace mlir;
 using namespace joinery;
@@ -87,6 +91,36 @@ static DenseElementsAttr elementsAttr(const Relation &relation, Type type) {
   return DenseElementsAttr::get(tensor, values);
 }
 
+/// True if a look at the first values shows that they are not all the same:
+/// most tables are not read for that.
+static bool startsUnequal(TableOp table) {
+  if (auto elements = dyn_cast_or_null<DenseElementsAttr>(table.getValueAttr()))
+    return !elements.isSplat();
+  if (!table.getFile())
+    return false;
+  size_t width =
+      (table.getType().getElementType().getIntOrFloatBitWidth() + 7) / 8;
+  std::array<char, 64> bytes;
+  auto file = llvm::sys::fs::openNativeFileForRead(*table.getFile());
+  if (!file) {
+    llvm::consumeError(file.takeError());
+    return false; // reading it all will tell
+  }
+  llvm::scope_exit close([&] { llvm::sys::fs::closeFile(*file); });
+  auto count = llvm::sys::fs::readNativeFileSlice(
+      *file,
+      {bytes.data(), std::min<size_t>(bytes.size(), *table.getLength())},
+      *table.getOffset());
+  if (!count) {
+    llvm::consumeError(count.takeError());
+    return false;
+  }
+  for (size_t i = width; i + width <= *count; i += width)
+    if (std::memcmp(bytes.data(), bytes.data() + i, width))
+      return true;
+  return false;
+}
+
 namespace {
 struct FoldConstant : RewritePattern {
   int64_t byteLimit;
@@ -101,7 +135,11 @@ struct FoldConstant : RewritePattern {
       return rewriter.notifyMatchFailure(op, "no operator over tables");
     Value value = op->getResult(0);
     RelType type = typeOf(value);
-    auto size = type.size().asConst();
+    std::optional<int64_t> size;
+    if (llvm::none_of(type.getColumns(), [](Column column) {
+          return column.extent.getValue().contains('?');
+        }))
+      size = type.size().asConst();
     if (!size || *size == 0)
       return rewriter.notifyMatchFailure(op, "the extents are not numbers");
     bool scalar = type.getColumns().empty();
@@ -165,6 +203,10 @@ struct FoldSplat : OpRewritePattern<ScanOp> {
     int64_t size = *type.size().asConst();
     if (type.getColumns().empty() || size == 0 || size > small)
       return rewriter.notifyMatchFailure(scan, "not a small table");
+    auto table = SymbolTable::lookupNearestSymbolFrom<TableOp>(
+        scan, scan.getTableAttr());
+    if (!table || startsUnequal(table))
+      return rewriter.notifyMatchFailure(scan, "its first values differ");
     ScopedDiagnosticHandler silence(scan.getContext(),
                                     [](Diagnostic &) { return success(); });
     FailureOr<Relation> relation =

@@ -21,7 +21,8 @@ namespace joinery::optimize {
 
 /// The constant that every reader of a region's argument multiplies it by, if
 /// there is one. Half precision keeps its rounding points.
-static std::optional<double> commonFactor(BlockArgument argument) {
+static std::optional<double> commonFactor(BlockArgument argument,
+                                          bool anyDiscretized) {
   std::optional<double> factor;
   if (!isa<Float32Type, Float64Type>(argument.getType()))
     return std::nullopt;
@@ -30,7 +31,7 @@ static std::optional<double> commonFactor(BlockArgument argument) {
     auto product = dyn_cast<arith::MulFOp>(user);
     if (!product || product.getLhs() != argument ||
         !matchPattern(product.getRhs(), m_Constant(&constant)) ||
-        isDiscretized(product))
+        (anyDiscretized && isDiscretized(product)))
       return std::nullopt;
     double c = constant.getValueAsDouble();
     if (c == 0 || !std::isfinite(c) || (factor && *factor != c))
@@ -51,13 +52,15 @@ static unsigned countFactor(Value value, BlockArgument argument) {
 namespace {
 /// c·Σ x·W = Σ x·(c·W) for a table W.
 struct FoldScale : OpRewritePattern<JoinOp> {
-  using OpRewritePattern::OpRewritePattern;
+  FoldScale(MLIRContext *context, bool anyDiscretized)
+      : OpRewritePattern(context), anyDiscretized(anyDiscretized) {}
+  bool anyDiscretized;
   LogicalResult matchAndRewrite(JoinOp join,
                                 PatternRewriter &rewriter) const override {
     Block &block = join.getBody().front();
     for (auto [input, argument] :
          llvm::zip(join.getInputs(), block.getArguments())) {
-      auto factor = commonFactor(argument);
+      auto factor = commonFactor(argument, anyDiscretized);
       if (!factor)
         continue;
       // The sum may be read through views, but only here.
@@ -130,6 +133,7 @@ struct FoldScales : optimize::impl::FoldScalesBase<FoldScales> {
 };
 } // namespace
 
-void optimize::populateFoldScales(RewritePatternSet &patterns) {
-  patterns.add<FoldScale>(patterns.getContext());
+void optimize::populateFoldScales(RewritePatternSet &patterns,
+                                  bool anyDiscretized) {
+  patterns.add<FoldScale>(patterns.getContext(), anyDiscretized);
 }

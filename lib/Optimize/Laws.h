@@ -26,7 +26,9 @@ namespace joinery::optimize {
 //===----------------------------------------------------------------------===//
 
 void populateComposeJoins(mlir::RewritePatternSet &patterns);
-void populateSimplifyScalars(mlir::RewritePatternSet &patterns);
+/// `anyDiscretized`: whether the plan may hold what rounds or compares floats.
+void populateSimplifyScalars(mlir::RewritePatternSet &patterns,
+                             bool anyDiscretized = true);
 void populatePushRekeys(mlir::RewritePatternSet &patterns);
 /// The part of it that only renames scans and ranges.
 void populateRenameLeaves(mlir::RewritePatternSet &patterns);
@@ -39,7 +41,8 @@ void populateStreamSoftmax(mlir::RewritePatternSet &patterns);
 void populateDropShifts(mlir::RewritePatternSet &patterns);
 void populateSelectMasks(mlir::RewritePatternSet &patterns);
 void populateCollectScales(mlir::RewritePatternSet &patterns);
-void populateFoldScales(mlir::RewritePatternSet &patterns);
+void populateFoldScales(mlir::RewritePatternSet &patterns,
+                        bool anyDiscretized = true);
 
 /// Merges values that are equal up to the names of the columns they fold.
 /// Returns how many left.

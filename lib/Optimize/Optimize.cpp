@@ -11,6 +11,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Laws.h"
+#include "joinery/Interp/Interp.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/CSE.h"
@@ -42,20 +43,28 @@ struct Optimize : optimize::impl::OptimizeBase<Optimize> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    // No law makes a comparison or a rounding where there was none.
+    bool anyDiscretized =
+        module
+            .walk([](Operation *op) {
+              return discretizes(op) ? WalkResult::interrupt()
+                                     : WalkResult::advance();
+            })
+            .wasInterrupted();
     // Equal plans meet between the rounds: rewrites look at how often a value
     // is used. Every round but the last lowers the measure.
     for (;;) {
       ++numRounds;
       RewritePatternSet patterns(&getContext());
       populateCanonical(patterns);
-      populateSimplifyScalars(patterns);
+      populateSimplifyScalars(patterns, anyDiscretized);
       populateComposeJoins(patterns);
       populatePushRekeys(patterns);
       populateSplitFolds(patterns);
       populateSimplifyLookups(patterns);
       populateTabulateDifferences(patterns);
       populateCollectScales(patterns);
-      populateFoldScales(patterns);
+      populateFoldScales(patterns, anyDiscretized);
       populateStreamSoftmax(patterns);
       populateDropShifts(patterns);
       populateSelectMasks(patterns);

@@ -37,17 +37,20 @@ static Value makeFloat(OpBuilder &builder, Location loc, Type type, double x) {
                                    builder.getFloatAttr(type, x));
 }
 
-static bool mayReassociate(Operation *op) {
-  return isa<JoinOp>(op->getParentOp()) && !isDiscretized(op);
+static bool mayReassociate(Operation *op, bool anyDiscretized) {
+  return isa<JoinOp>(op->getParentOp()) &&
+         !(anyDiscretized && isDiscretized(op));
 }
 
 namespace {
 template <class Op> struct FloatLaw : OpRewritePattern<Op> {
-  using OpRewritePattern<Op>::OpRewritePattern;
+  FloatLaw(MLIRContext *context, bool anyDiscretized)
+      : OpRewritePattern<Op>(context), anyDiscretized(anyDiscretized) {}
+  bool anyDiscretized;
   virtual Value rewrite(Op op, PatternRewriter &rewriter) const = 0;
   LogicalResult matchAndRewrite(Op op,
                                 PatternRewriter &rewriter) const override {
-    if (!mayReassociate(op))
+    if (!mayReassociate(op, anyDiscretized))
       return rewriter.notifyMatchFailure(
           op, "a comparison, rounding or cast to an integer reads it");
     Value value = rewrite(op, rewriter);
@@ -206,7 +209,9 @@ struct NegateProduct : FloatLaw<arith::NegFOp> {
 /// x / y, where y has fewer columns and is computed by a join of its own, is
 /// x * y with the reciprocal taken where y is computed.
 struct InvertDivisor : OpRewritePattern<JoinOp> {
-  using OpRewritePattern::OpRewritePattern;
+  InvertDivisor(MLIRContext *context, bool anyDiscretized)
+      : OpRewritePattern(context), anyDiscretized(anyDiscretized) {}
+  bool anyDiscretized;
   LogicalResult matchAndRewrite(JoinOp join,
                                 PatternRewriter &rewriter) const override {
     Block &block = join.getBody().front();
@@ -218,7 +223,7 @@ struct InvertDivisor : OpRewritePattern<JoinOp> {
         continue;
       auto quotient = dyn_cast<arith::DivFOp>(*argument.user_begin());
       if (!quotient || quotient.getRhs() != argument ||
-          quotient.getLhs() == argument || !mayReassociate(quotient))
+          quotient.getLhs() == argument || !mayReassociate(quotient, anyDiscretized))
         continue;
       Location loc = quotient.getLoc();
       Value y = yieldOf(inner);
@@ -374,9 +379,12 @@ struct SimplifyScalars
 };
 } // namespace
 
-void optimize::populateSimplifyScalars(RewritePatternSet &patterns) {
+void optimize::populateSimplifyScalars(RewritePatternSet &patterns,
+                                       bool anyDiscretized) {
+  MLIRContext *context = patterns.getContext();
   patterns.add<ExpandPow, DivideByConstant, CollectFactors, CollectTerms,
-               SubtractConstant, NegateProduct, InvertDivisor, SplitProductTest,
-               ChooseConstants, SelectFactor>(
-      patterns.getContext());
+               SubtractConstant, NegateProduct, InvertDivisor>(context,
+                                                               anyDiscretized);
+  patterns.add<SelectFactor>(context, anyDiscretized);
+  patterns.add<SplitProductTest, ChooseConstants>(context);
 }

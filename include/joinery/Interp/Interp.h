@@ -62,6 +62,9 @@ mlir::FailureOr<Relation> interpretConstant(mlir::Value value,
 /// decides: such scalars are rounded step by step and never reassociated.
 bool isDiscretized(mlir::Operation *op);
 
+/// True for comparisons and roundings of floats and casts of them to integers.
+bool discretizes(mlir::Operation *op);
+
 /// True if `value` depends on tables only, not on arguments or symbols.
 bool dependsOnTablesOnly(mlir::Value value);
 
