@@ -1,8 +1,9 @@
 """Rewrites zoo models by random laws and requires the same results.
 
-    metamorphic.py [--seed S] [--seeds N] [--onnxruntime] [NAME...]
+    metamorphic.py [--seed S] [--seeds N] [--onnxruntime|--normal-form] [NAME...]
 
 --onnxruntime runs the rewritten models there instead: a test of the laws.
+--normal-form requires that the layers optimise to the same functions instead.
 """
 
 import argparse
@@ -52,6 +53,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--onnxruntime", action="store_true")
+    parser.add_argument("--normal-form", action="store_true")
     arguments = parser.parse_args()
 
     models = {m["name"]: m for m in json.loads((harness.ZOO / "index.json").read_text())}
@@ -63,6 +65,9 @@ def main():
             source = onnx.load(folder / "model.onnx")
             cases = zoo.load_cases(folder / "cases.npz")
             for seed in range(arguments.seed, arguments.seed + arguments.seeds):
+                if arguments.normal_form:
+                    check_normal_form(report, name, seed, source, work / "model.onnx")
+                    continue
                 model, applied = rewrites.rewrite(source, np.random.default_rng([seed, zlib.crc32(name.encode())]))
                 where = (name, f"seed {seed}", "+".join(applied))
                 path = work / "model.onnx"
@@ -79,6 +84,17 @@ def main():
                         got = {o: drop(models[name], mask, inputs, o, a) for o, a in got.items()}
                     zoo.compare(report, (*where, f"c{index}"), models[name], inputs, want, got)
     return report.finish()
+
+
+def check_normal_form(report, name, seed, source, path):
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    model, applied = rewrites.rewrite(source, rng, laws=rewrites.NORMAL)
+    onnx.save(model, path)
+    wanted = harness.layers(harness.ZOO / name / "model.onnx", "parts")
+    found = harness.layers(path, "parts")
+    where = (name, f"seed {seed}", "+".join(applied), "normal form")
+    if report.check(isinstance(wanted, set) and isinstance(found, set), *where, wanted, found):
+        report.check(wanted == found, *where, f"{len(wanted - found)} of {len(wanted)} functions differ")
 
 
 def drop(model, mask, inputs, output, array):

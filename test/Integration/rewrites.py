@@ -270,14 +270,18 @@ def initialisers_to_nodes(r):
 LAWS = (transpose_pair, split_reshape, identity_chain, integer_casts, mask_form,
         scale_across_matmul, move_scale, initialisers_to_nodes)
 
+# Those that the normal form of a layer undoes. A column that is split everywhere
+# stays split, and a mask that is written in two forms is two conditions.
+NORMAL = tuple(law for law in LAWS if law not in (split_reshape, mask_form))
 
-def rewrite(model, rng, count=8):
+
+def rewrite(model, rng, count=8, laws=LAWS):
     """A copy of `model` after `count` random laws, and the names of those."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     applied = []
     for _ in range(4 * count):
-        law = LAWS[int(rng.integers(len(LAWS)))]
+        law = laws[int(rng.integers(len(laws)))]
         if law(Rewriter(copy, rng, serial=len(applied))):
             applied.append(law.__name__)
         if len(applied) == count:
