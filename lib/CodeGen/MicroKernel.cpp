@@ -280,7 +280,12 @@ func::FuncOp getOrCreateGemm(ModuleOp module, const Isa &isa, int64_t width,
                      std::to_string(width) + "_" + isa.name;
   if (auto func = module.lookupSymbol<func::FuncOp>(name))
     return func;
-  return GemmGenerator(module, isa, width, operands, name).run();
+  func::FuncOp func = GemmGenerator(module, isa, width, operands, name).run();
+  // What the cost model knows it by.
+  Builder b(module.getContext());
+  func->setAttr("gemm_width", b.getI64IntegerAttr(width));
+  func->setAttr("gemm_operands", b.getI64IntegerAttr(int64_t(operands)));
+  return func;
 }
 
 } // namespace joinery

@@ -7,6 +7,7 @@
 
 #include "joinery/Pipelines/Explain.h"
 #include "dialects/Pipe/Pipe.h"
+#include "lib/Conversion/PipeToLoops/Predict.h"
 #include "lib/Pipelines/Measure.h"
 #include "lib/Pipelines/PhaseRunner.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -20,9 +21,11 @@ namespace {
 class TreePrinter {
 public:
   TreePrinter(PhaseRunner &runner, const std::map<std::string, int64_t> &extents,
-              const std::map<std::string, StepTime> &times, double peak,
+              const std::map<std::string, StepTime> &times,
+              const LoweredLevel &level, int threads, double peak,
               llvm::raw_ostream &os)
-      : runner(runner), extents(extents), times(times), peak(peak), os(os),
+      : runner(runner), extents(extents), times(times), level(level),
+        threads(threads), peak(peak), os(os),
         function(runner.module->lookupSymbol<func::FuncOp>("main")) {
     int64_t number = 0;
     for (auto kernel : runner.module->getOps<pipe::KernelOp>())
@@ -30,6 +33,7 @@ public:
     int step = 0;
     for (auto run : function.getBody().front().getOps<pipe::RunOp>())
       steps[run] = step++;
+    predictAll();
   }
 
   void print();
@@ -39,19 +43,35 @@ private:
   void node(Value value, const std::string &indent, bool last);
   void pipeline(pipe::RunOp run);
   void counted(const StepTime &step);
+  void predictAll();
+  std::optional<int64_t> extentOf(StringRef symbol) const {
+    auto it = extents.find(symbol.drop_front().str());
+    return it == extents.end() ? std::nullopt : std::optional(it->second);
+  }
+  /// Seconds of so many cycles, at the measured frequency or a usual one.
+  double seconds(double cycles) const {
+    double flopsPerCycle = plan::Target(*level.isa).flopsPerCycle();
+    return peak > 0 ? cycles * flopsPerCycle * threads / peak
+                    : cycles / kUsualFrequency;
+  }
   double estimate(const SymExpr &expr) {
-    auto value = expr.evaluate([&](StringRef symbol) -> std::optional<int64_t> {
-      auto it = extents.find(symbol.drop_front().str());
-      return it == extents.end() ? std::nullopt : std::optional(it->second);
-    });
+    auto value =
+        expr.evaluate([&](StringRef symbol) { return extentOf(symbol); });
     return value ? double(*value) : 0;
   }
+
+  /// Cycles per second where no machine is asked.
+  static constexpr double kUsualFrequency = 3e9;
 
   PhaseRunner &runner;
   const std::map<std::string, int64_t> &extents;
   const std::map<std::string, StepTime> &times;
+  const LoweredLevel &level;
+  int threads;
   double peak;
   llvm::raw_ostream &os;
+  /// By step.
+  std::map<int, lowering::Prediction> predictions;
   func::FuncOp function;
   llvm::DenseMap<StringAttr, std::pair<int64_t, pipe::KernelOp>> kernels;
   llvm::DenseMap<Operation *, int> steps;
@@ -87,6 +107,36 @@ void TreePrinter::counted(const StepTime &step) {
      << "B written, " << quantity(step.storeBytes) << "B of the store";
 }
 
+void TreePrinter::predictAll() {
+  auto valueOf = [&](StringRef symbol) { return extentOf(symbol); };
+  lowering::Scenario scenario{valueOf, threads, 0};
+  auto tablesOf = [](pipe::RunOp run) {
+    SmallVector<bool> tables;
+    for (Value input : run.getInputs())
+      tables.push_back(input.getDefiningOp<MaterializeOp>() != nullptr);
+    return tables;
+  };
+  for (auto &[op, step] : steps) {
+    auto run = cast<pipe::RunOp>(op);
+    const LoweredKernel &kernel =
+        level.kernels[kernels.lookup(run.getKernelAttr().getAttr()).first];
+    for (auto [i, table] : llvm::enumerate(tablesOf(run)))
+      if (table)
+        scenario.footprint += estimate(kernel.fixedBytes[i]);
+  }
+  for (auto &[op, step] : steps) {
+    auto run = cast<pipe::RunOp>(op);
+    auto [number, kernel] = kernels.lookup(run.getKernelAttr().getAttr());
+    predictions[step] = lowering::predict(kernel, runner.lowered, level, number,
+                                          tablesOf(run), scenario);
+  }
+}
+
+/// The deviation of a prediction from what was measured.
+static double errorOf(double predicted, double measured) {
+  return predicted / measured - 1;
+}
+
 void TreePrinter::pipeline(pipe::RunOp run) {
   auto [number, kernel] = kernels.lookup(run.getKernelAttr().getAttr());
   const LoweredKernel &cost = runner.lowered.levels.front().kernels[number];
@@ -99,13 +149,18 @@ void TreePrinter::pipeline(pipe::RunOp run) {
          << cast<IntegerAttr>(attr.getValue()).getInt();
   os << "  " << quantity(estimate(cost.flops)) << "FLOP  "
      << quantity(estimate(cost.bytes)) << "B";
+  double predicted = seconds(predictions.at(steps.lookup(run)).total);
+  os << llvm::format("  predicted %.1f us", predicted * 1e6);
   std::string name;
   if (auto loc = dyn_cast<NameLoc>(run.getLoc()))
     name = loc.getName().str();
   auto it = times.find(std::to_string(steps.lookup(run)));
   if (it != times.end()) {
     const StepTime &step = it->second;
-    os << llvm::format("  %.1f us", step.seconds * 1e6);
+    os << llvm::format("  measured %.1f us", step.seconds * 1e6);
+    if (step.seconds > 0)
+      os << llvm::format("  error %+.0f%%",
+                         100 * errorOf(predicted, step.seconds));
     counted(step);
     if (step.seconds > 0 && peak > 0)
       os << llvm::format("  %.0f%% of peak",
@@ -158,7 +213,8 @@ void TreePrinter::print() {
        << "\n";
     node(result, "", true);
   }
-  double flops = 0, bytes = 0;
+  double flops = 0, bytes = 0, predicted = 0;
+  std::vector<double> errors;
   StepTime total;
   for (auto &[op, number] : steps) {
     auto run = cast<pipe::RunOp>(op);
@@ -167,22 +223,32 @@ void TreePrinter::print() {
             .kernels[kernels.lookup(run.getKernelAttr().getAttr()).first];
     flops += estimate(kernel.flops);
     bytes += estimate(kernel.bytes);
-    if (auto it = times.find(std::to_string(number)); it != times.end())
+    double expected = seconds(predictions.at(number).total);
+    predicted += expected;
+    if (auto it = times.find(std::to_string(number)); it != times.end()) {
+      if (it->second.seconds > 0)
+        errors.push_back(std::abs(errorOf(expected, it->second.seconds)));
       for (double StepTime::*figure :
            {&StepTime::seconds, &StepTime::flops, &StepTime::readBytes,
             &StepTime::writtenBytes, &StepTime::storeBytes})
         total.*figure += it->second.*figure;
+    }
   }
   os << steps.size() << " pipelines, " << kernels.size() << " kernels, "
      << quantity(flops) << "FLOP, " << quantity(bytes) << "B at";
   for (auto &[name, extent] : extents)
     os << " " << name << "=" << extent;
+  os << llvm::format("; predicted %.3f ms", predicted * 1e3);
   if (total.seconds > 0) {
     os << llvm::format("; %.3f ms", total.seconds * 1e3);
     counted(total);
     os << llvm::format(
         ", %.0f%% of peak %.0f GFLOP/s",
         peak > 0 ? 100 * total.flops / total.seconds / peak : 0.0, peak / 1e9);
+    llvm::sort(errors);
+    if (!errors.empty())
+      os << llvm::format("; median error of the predictions %.0f%%",
+                         100 * errors[errors.size() / 2]);
   }
   os << "\n";
 }
@@ -236,8 +302,9 @@ Outcome joinery::explainModel(MLIRContext *context,
   }
   std::map<std::string, StepTime> times;
   double peak = 0;
+  // The level that runs; where nothing runs, the widest.
+  std::string level = runner.lowered.levels.back().isa->name;
   if (options.analyze) {
-    std::string level;
     Outcome outcome = measureModel(context, compile, extents, options.threads,
                                    times, level);
     if (outcome != Outcome::Done)
@@ -245,6 +312,13 @@ Outcome joinery::explainModel(MLIRContext *context,
     if (options.probe)
       peak = options.probe(level, options.threads);
   }
-  TreePrinter(runner, extents, times, peak, os).print();
+  if (failed(lowering::prepareToPredict(*runner.lowered.module)))
+    return Outcome::Refused;
+  const LoweredLevel *lowered = &runner.lowered.levels.front();
+  for (const LoweredLevel &other : runner.lowered.levels)
+    if (other.isa->name == level)
+      lowered = &other;
+  TreePrinter(runner, extents, times, *lowered, options.threads, peak, os)
+      .print();
   return Outcome::Done;
 }

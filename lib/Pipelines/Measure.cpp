@@ -12,6 +12,8 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include <algorithm>
+#include <chrono>
+#include <limits>
 #include <random>
 
 using namespace mlir;
@@ -130,7 +132,7 @@ Outcome joinery::measureModel(MLIRContext *context,
   }
 
   struct Sample {
-    std::vector<double> seconds;
+    double least = std::numeric_limits<double>::infinity();
     jn_trace_step last;
   };
   using Samples = std::map<uint64_t, Sample>;
@@ -142,27 +144,32 @@ Outcome joinery::measureModel(MLIRContext *context,
   contextOptions.trace_data = &samples;
   contextOptions.trace = [](void *data, const jn_trace_step *step) {
     Sample &sample = (*static_cast<Samples *>(data))[step->index];
-    sample.seconds.push_back(step->ns * 1e-9);
+    sample.least = std::min(sample.least, double(step->ns) * 1e-9);
     sample.last = *step;
   };
   jn_context *run = nullptr;
   if (jn_context_create(model, &contextOptions, &run, &error) != JN_OK)
     return fail(error.message);
   llvm::scope_exit destroy([&] { jn_context_destroy(run); });
-  constexpr int warmup = 2, counted = 9;
-  for (int i = 0; i < warmup + counted; ++i) {
-    if (i == warmup)
+  // The least of many runs: what else the machine does only adds to a time.
+  using Clock = std::chrono::steady_clock;
+  constexpr int warmup = 2, fewest = 9, most = 2000;
+  constexpr auto budget = std::chrono::milliseconds(400);
+  Clock::time_point start = Clock::now();
+  for (int i = 0; i < warmup + most; ++i) {
+    if (i == warmup) {
       samples.clear();
+      start = Clock::now();
+    }
+    if (i >= warmup + fewest && Clock::now() - start > budget)
+      break;
     if (jn_run(run, inputs.tensors.data(), inputs.tensors.size(),
                outputs.tensors.data(), outputs.tensors.size(),
                &error) != JN_OK)
       return fail(error.message);
   }
   for (auto &[index, sample] : samples) {
-    std::vector<double> &values = sample.seconds;
-    std::nth_element(values.begin(), values.begin() + values.size() / 2,
-                     values.end());
-    times[std::to_string(index)] = {values[values.size() / 2],
+    times[std::to_string(index)] = {sample.least,
                                     double(sample.last.flops),
                                     double(sample.last.read_bytes),
                                     double(sample.last.written_bytes),

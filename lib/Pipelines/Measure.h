@@ -14,7 +14,7 @@
 namespace joinery {
 
 struct StepTime {
-  double seconds = 0; // median over the runs
+  double seconds = 0; // the least over the runs
   /// As the runtime counted them in the last run.
   double flops = 0, readBytes = 0, writtenBytes = 0, storeBytes = 0;
 };

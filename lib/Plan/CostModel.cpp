@@ -12,6 +12,43 @@
 
 using namespace joinery;
 
+double plan::gemmCycles(const Target &target, Operands operands, int64_t width,
+                        int64_t rows, int64_t depth) {
+  const Isa &isa = target.isa;
+  int64_t sums = isa.mr * isa.nr / isa.lanes;
+  int64_t columns = width % isa.nr == 0 ? isa.nr : width;
+  int64_t most = std::min<int64_t>(12, sums * isa.lanes / columns);
+  double cycles = target.gemmCall;
+  int64_t left = rows;
+  for (int64_t size : {most, int64_t(4), int64_t(2), int64_t(1)}) {
+    if (size > most || (size == most && left != rows))
+      continue;
+    int64_t tiles = left / size;
+    left -= tiles * size;
+    // The widest group of columns that such a tile has registers for.
+    int64_t group = width;
+    while (group > kRowPadding &&
+           (width % group || size * group / isa.lanes > sums))
+      group -= kRowPadding;
+    double vectors = double(group) / double(isa.lanes);
+    double products = double(size) * vectors / target.multiplyAdds;
+    // Decoding a pair takes an operation per vector of products.
+    if (operands == Operands::DecodedPairs)
+      products += vectors / target.simple;
+    double step = std::max({products, (double(size) + vectors) / target.loads,
+                            target.sumLatency});
+    cycles += double(tiles) * double(width) / double(group) *
+              (target.tile + double(depth) * step);
+  }
+  return cycles;
+}
+
+double plan::streamCycles(const Target &target, double bytes, double passes,
+                          double footprint) {
+  return bytes / target.stream(footprint) +
+         std::max(passes - 1, 0.0) * bytes / target.stream(bytes);
+}
+
 int64_t plan::cacheBudget(const Isa &isa) {
   // A fifth is left for code, stacks and what the prefetchers bring.
   return isa.l2 * 4 / 5;

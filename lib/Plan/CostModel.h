@@ -9,9 +9,20 @@
 #define JOINERY_LIB_PLAN_COSTMODEL_H
 
 #include "joinery/CodeGen/Isa.h"
-#include <cstdint>
+#include "joinery/CodeGen/MicroKernel.h"
+#include "lib/Plan/Target.h"
 
 namespace joinery::plan {
+
+/// Cycles of one call of the contraction's micro-kernel; `depth` counts what
+/// one multiply-add takes, a pair if the operands are pairs.
+double gemmCycles(const Target &target, Operands operands, int64_t width,
+                  int64_t rows, int64_t depth);
+
+/// Cycles to bring in `bytes` `passes` times, the first time from where a run
+/// that reads `footprint` bytes in all finds them.
+double streamCycles(const Target &target, double bytes, double passes,
+                    double footprint);
 
 /// The part of a core's level-2 cache that a pipeline may count on, in bytes.
 int64_t cacheBudget(const Isa &isa);

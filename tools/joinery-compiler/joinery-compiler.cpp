@@ -188,11 +188,13 @@ int main(int argc, char **argv) {
   ExplainOptions explainOptions;
   std::vector<std::string> extents;
   auto *explain = app.add_subcommand(
-      "explain", "print the plan as a tree, with FLOPs and bytes");
+      "explain",
+      "print the plan as a tree, with FLOPs, bytes and predicted times");
   common(explain);
   explain->add_flag("--analyze", explainOptions.analyze,
-                    "run it on random inputs and add measured times and the "
-                    "share of this machine's peak");
+                    "run it on random inputs and add measured times, the error "
+                    "of the predictions and the share of this machine's peak; "
+                    "without it predictions are for 3 GHz");
   explain
       ->add_option("--extents", extents,
                    "NAME=VALUE of the model's dimensions (by commas)")
