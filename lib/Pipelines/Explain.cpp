@@ -8,6 +8,7 @@
 #include "joinery/Pipelines/Explain.h"
 #include "dialects/Pipe/Pipe.h"
 #include "lib/Conversion/PipeToLoops/Predict.h"
+#include "lib/Pipelines/Alternatives.h"
 #include "lib/Pipelines/Measure.h"
 #include "lib/Pipelines/PhaseRunner.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -23,9 +24,9 @@ public:
   TreePrinter(PhaseRunner &runner, const std::map<std::string, int64_t> &extents,
               const std::map<std::string, StepTime> &times,
               const LoweredLevel &level, int threads, double peak,
-              llvm::raw_ostream &os)
+              bool alternatives, llvm::raw_ostream &os)
       : runner(runner), extents(extents), times(times), level(level),
-        threads(threads), peak(peak), os(os),
+        threads(threads), peak(peak), alternatives(alternatives), os(os),
         function(runner.module->lookupSymbol<func::FuncOp>("main")) {
     int64_t number = 0;
     for (auto kernel : runner.module->getOps<pipe::KernelOp>())
@@ -69,6 +70,7 @@ private:
   const LoweredLevel &level;
   int threads;
   double peak;
+  bool alternatives;
   llvm::raw_ostream &os;
   /// By step.
   std::map<int, lowering::Prediction> predictions;
@@ -201,6 +203,9 @@ void TreePrinter::node(Value value, const std::string &indent, bool last) {
   }
   pipeline(run);
   std::string next = indent + (last ? "   " : "│  ");
+  if (alternatives)
+    printAlternatives(kernels.lookup(run.getKernelAttr().getAttr()).second,
+                      *level.isa, next + "   ", os);
   for (auto [i, input] : llvm::enumerate(run.getInputs()))
     node(input, next, i + 1 == run.getInputs().size());
 }
@@ -318,7 +323,8 @@ Outcome joinery::explainModel(MLIRContext *context,
   for (const LoweredLevel &other : runner.lowered.levels)
     if (other.isa->name == level)
       lowered = &other;
-  TreePrinter(runner, extents, times, *lowered, options.threads, peak, os)
+  TreePrinter(runner, extents, times, *lowered, options.threads, peak,
+              options.alternatives, os)
       .print();
   return Outcome::Done;
 }

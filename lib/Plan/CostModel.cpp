@@ -54,37 +54,39 @@ int64_t plan::cacheBudget(const Isa &isa) {
   return isa.l2 * 4 / 5;
 }
 
-int64_t plan::choosePanelWidth(int64_t n, int64_t widest) {
+/// The first alternative that costs least.
+template <typename T> static const T &cheapest(const std::vector<T> &all) {
+  return *std::min_element(all.begin(), all.end(), [](const T &a, const T &b) {
+    return a.cost < b.cost;
+  });
+}
+
+std::vector<plan::WidthCost> plan::panelWidths(int64_t n, int64_t widest) {
   // Share of peak of the register block for each width (measured; a narrow
   // block loads a row's element for fewer products).
   const std::pair<int64_t, double> widths[] = {
       {48, 1.0}, {64, 0.97}, {32, 0.9}, {16, 0.6}};
-  int64_t best = 16;
-  double leastWork = 1e300;
-  for (auto [width, efficiency] : widths) {
-    if (width > std::max<int64_t>(widest, 64))
-      continue;
-    double work = double(llvm::alignTo(n, width)) / efficiency;
-    if (work < leastWork) {
-      leastWork = work;
-      best = width;
-    }
-  }
-  return best;
+  std::vector<WidthCost> all;
+  for (auto [width, efficiency] : widths)
+    if (width <= std::max<int64_t>(widest, 64))
+      all.push_back({width, double(llvm::alignTo(n, width)) / efficiency});
+  return all;
 }
 
-plan::ContractionBlocks
-plan::chooseContractionBlocks(int64_t k, int64_t n, int64_t width,
-                              bool wholeRows, int64_t weightBytes,
-                              const Isa &isa) {
+int64_t plan::choosePanelWidth(int64_t n, int64_t widest) {
+  return cheapest(panelWidths(n, widest)).width;
+}
+
+std::vector<plan::BlocksCost>
+plan::contractionBlocks(int64_t k, int64_t n, int64_t width, bool wholeRows,
+                        int64_t weightBytes, const Isa &isa) {
   // Blocks of rows are whole register blocks of every level.
   constexpr int64_t element = 4, unit = 24, most = 192, least = 48;
   // Bytes a cycle: weights come from memory once for each block of rows, and
   // results that wait go to the level-2 cache and back with each slice of k.
   constexpr double fromMemory = 16, fromCache = 16;
   int64_t budget = cacheBudget(isa);
-  ContractionBlocks best{least, std::min<int64_t>(k, 16)};
-  double leastCost = 1e300;
+  std::vector<BlocksCost> all;
   for (int64_t parts = 1; parts <= int64_t(llvm::divideCeil(k, 128)); ++parts) {
     // Slices are equal up to a multiple of 16: a short last one wastes its
     // start.
@@ -103,12 +105,19 @@ plan::chooseContractionBlocks(int64_t k, int64_t n, int64_t width,
                   double(count - 1) * n * 2 * element / fromCache;
     if (!fits)
       cost *= 4;
-    if (cost < leastCost) {
-      leastCost = cost;
-      best = {rows, slice};
-    }
+    all.push_back({{rows, slice}, cost});
   }
-  return best;
+  if (all.empty())
+    all.push_back({{least, std::min<int64_t>(k, 16)}, 0});
+  return all;
+}
+
+plan::ContractionBlocks
+plan::chooseContractionBlocks(int64_t k, int64_t n, int64_t width,
+                              bool wholeRows, int64_t weightBytes,
+                              const Isa &isa) {
+  return cheapest(contractionBlocks(k, n, width, wholeRows, weightBytes, isa))
+      .blocks;
 }
 
 plan::ContractionBlocks plan::chooseAttentionBlocks(int64_t depth,

@@ -11,6 +11,7 @@
 #include "joinery/CodeGen/Isa.h"
 #include "joinery/CodeGen/MicroKernel.h"
 #include "lib/Plan/Target.h"
+#include <vector>
 
 namespace joinery::plan {
 
@@ -31,6 +32,13 @@ int64_t cacheBudget(const Isa &isa);
 /// padded work, weighted by the register block's efficiency.
 int64_t choosePanelWidth(int64_t n, int64_t widest);
 
+/// All widths that it chooses from, with the cost that it minimises.
+struct WidthCost {
+  int64_t width;
+  double cost;
+};
+std::vector<WidthCost> panelWidths(int64_t n, int64_t widest);
+
 /// Rows that run through all panels before the next ones, and how much of k at
 /// a time, so that a slice of the rows, one panel and the results that wait for
 /// the epilogue stay in the level-2 cache of `isa`: those that move the least
@@ -39,6 +47,15 @@ struct ContractionBlocks {
   int64_t rows, slice;
 };
 ContractionBlocks chooseContractionBlocks(int64_t k, int64_t n, int64_t width,
+                                          bool wholeRows, int64_t weightBytes,
+                                          const Isa &isa);
+
+/// All blocks that it chooses from, with the cost that it minimises.
+struct BlocksCost {
+  ContractionBlocks blocks;
+  double cost;
+};
+std::vector<BlocksCost> contractionBlocks(int64_t k, int64_t n, int64_t width,
                                           bool wholeRows, int64_t weightBytes,
                                           const Isa &isa);
 

@@ -195,6 +195,9 @@ int main(int argc, char **argv) {
                     "run it on random inputs and add measured times, the error "
                     "of the predictions and the share of this machine's peak; "
                     "without it predictions are for 3 GHz");
+  explain->add_flag("--alternatives", explainOptions.alternatives,
+                    "add what each plan was chosen from: panel widths and "
+                    "blocks (rows x slice), with costs relative to the least");
   explain
       ->add_option("--extents", extents,
                    "NAME=VALUE of the model's dimensions (by commas)")

@@ -20,6 +20,8 @@ struct ExplainOptions {
   std::map<std::string, int64_t> extents;
   /// Run the model on random inputs and print measured times.
   bool analyze = false;
+  /// Print what each pipeline's plan was chosen from, with relative costs.
+  bool alternatives = false;
   int threads = 1;
   /// Measures the peak rate of multiply-adds of a level, in FLOP/s.
   std::function<double(const std::string &level, int threads)> probe;

@@ -334,9 +334,13 @@ Prediction lowering::predict(pipe::KernelOp kernel,
     // Tables come once for each block of rows, from memory the first time.
     double passes = 1, weights = 0, activations = 0;
     if (auto design = kernel.getDesign();
-        design && kernel.getAlgorithm() == "contraction")
-      if (auto rows = design->getAs<IntegerAttr>("rows"))
+        design && kernel.getAlgorithm() == "contraction") {
+      auto rows = design->getAs<IntegerAttr>(level.isa->name + "_rows");
+      if (!rows)
+        rows = design->getAs<IntegerAttr>("rows");
+      if (rows)
         passes = std::ceil(double(share * target.isa.mr) / double(rows.getInt()));
+    }
     KernelWork work = workOf(kernel);
     for (auto [i, expr] : llvm::enumerate(work.bytes))
       (i < tables.size() && tables[i] ? weights : activations) += value(expr);
