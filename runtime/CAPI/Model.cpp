@@ -213,22 +213,9 @@ jn_status jn_model_output_shapes(const jn_model *model, const DLTensor *inputs,
   return guarded(error, [&]() -> Status {
     if (!model)
       return nullPointer("model");
-    const auto &borders = model->model->program().outputs;
-    if (n_outputs != borders.size() || (n_outputs && !outputs))
-      return {JN_INVALID_ARGUMENT,
-              "the model has " + std::to_string(borders.size()) + " outputs, " +
-                  std::to_string(n_outputs) + " are given"};
     RunPlan plan(*model->model, 1);
     JN_TRY(plan.bind(inputs, n_inputs));
-    for (size_t i = 0; i < n_outputs; ++i) {
-      outputs[i].ndim = int32_t(borders[i].dims.size());
-      outputs[i].dtype = dtypeToDLPack(borders[i].dtype);
-      for (size_t dim = 0; outputs[i].shape && dim < borders[i].dims.size();
-           ++dim)
-        JN_TRY(plan.outputExtent(i, dim, plan.symbols().data(),
-                                 outputs[i].shape[dim]));
-    }
-    return {};
+    return outputShapes(plan, *model->model, outputs, n_outputs);
   });
 }
 

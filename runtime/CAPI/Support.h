@@ -98,6 +98,25 @@ template <typename T> Status writeStruct(T from, const char *what, T *to) {
   return {};
 }
 
+/// The shapes of all outputs once the inputs are bound.
+inline Status outputShapes(const RunPlan &plan, const Model &model,
+                           DLTensor *outputs, size_t count) {
+  size_t want = model.program().outputs.size();
+  if (count != want || (count && !outputs))
+    return {JN_INVALID_ARGUMENT, "the model has " + std::to_string(want) +
+                                     " outputs, " + std::to_string(count) +
+                                     " are given"};
+  for (size_t i = 0; i < count; ++i) {
+    const Border &border = plan.outputBorder(i);
+    outputs[i].ndim = int32_t(border.dims.size());
+    outputs[i].dtype = dtypeToDLPack(border.dtype);
+    for (size_t dim = 0; outputs[i].shape && dim < border.dims.size(); ++dim)
+      JN_TRY(plan.outputExtent(i, dim, plan.symbols().data(),
+                               outputs[i].shape[dim]));
+  }
+  return {};
+}
+
 inline Status nullPointer(const char *what) {
   return {JN_INVALID_ARGUMENT, std::string(what) + " is a null pointer"};
 }

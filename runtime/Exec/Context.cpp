@@ -17,28 +17,6 @@
 
 namespace joinery::runtime {
 
-/// Marks the context as busy; false if it was already.
-class Context::InUse {
-public:
-  explicit InUse(std::atomic<bool> &flag) : flag(flag) {
-    mine = !flag.exchange(true, std::memory_order_acquire);
-  }
-  ~InUse() {
-    if (mine)
-      flag.store(false, std::memory_order_release);
-  }
-  Status status() const {
-    if (mine)
-      return {};
-    return {JN_INVALID_ARGUMENT,
-            "the context is in use by another thread; make one per thread"};
-  }
-
-private:
-  std::atomic<bool> &flag;
-  bool mine;
-};
-
 Context::Context(std::shared_ptr<const Model> theModel,
                  const Options &theOptions)
     : model(std::move(theModel)), program(model->program()),
@@ -93,10 +71,16 @@ Status Context::run(const DLTensor *inputs, size_t inputCount,
   JN_TRY(use.status());
   JN_TRY(model->checkStore());
   JN_TRY(runPlan.bind(inputs, inputCount));
+  return runBound(inputs, outputs, outputCount);
+}
+
+Status Context::runBound(const DLTensor *inputs, DLTensor *outputs,
+                         size_t outputCount) {
   JN_TRY(runPlan.layout());
   JN_TRY(prepareOutputs(outputs, outputCount));
   JN_TRY(ensureWorkspace(options.grow));
-  JN_TRY(prepareInputs(inputs));
+  JN_TRY(runPlan.packedBatch() ? preparePackedInputs(inputs)
+                               : prepareInputs(inputs));
   locateBuffers(outputs);
   std::copy(runPlan.symbols().begin(), runPlan.symbols().end(),
             symbols.begin());
@@ -108,21 +92,24 @@ Status Context::run(const DLTensor *inputs, size_t inputCount,
 }
 
 Status Context::prepareInputs(const DLTensor *inputs) {
-  for (size_t i = 0; i < inputData.size(); ++i) {
-    const Border &border = program.inputs[i];
-    const InputAccess &access = runPlan.input(i);
-    JN_TRY(requireData("input", border, inputs[i], access.elements));
-    if (access.copy) {
-      void *copy = workspace() + runPlan.copyOffset(i);
-      JN_TRY(copyInput(border, inputs[i], access, copy));
-      inputData[i] = copy;
-    } else {
-      inputData[i] =
-          static_cast<const char *>(inputs[i].data) + inputs[i].byte_offset;
-    }
-    JN_TRY(scanInput(i));
-  }
+  for (size_t i = 0; i < inputData.size(); ++i)
+    JN_TRY(prepareInput(i, inputs[i]));
   return {};
+}
+
+Status Context::prepareInput(size_t input, const DLTensor &tensor) {
+  const Border &border = program.inputs[input];
+  const InputAccess &access = runPlan.input(input);
+  JN_TRY(requireData("input", border, tensor, access.elements));
+  if (access.copy) {
+    void *copy = workspace() + runPlan.copyOffset(input);
+    JN_TRY(copyInput(border, tensor, access, copy));
+    inputData[input] = copy;
+  } else {
+    inputData[input] =
+        static_cast<const char *>(tensor.data) + tensor.byte_offset;
+  }
+  return scanInput(input);
 }
 
 /// Values that the model needs to be 0 or 1. Kernels may take any byte of a
@@ -164,7 +151,7 @@ Status Context::prepareOutputs(DLTensor *outputs, size_t count) {
                        needed);
   };
   for (size_t i = 0; i < count; ++i) {
-    const Border &border = program.outputs[i];
+    const Border &border = runPlan.outputBorder(i);
     JN_TRY(inspectOutput(border, outputs[i], capacities[i]));
     int64_t bytes = int64_t(dtypeBytes(border.dtype));
     bool empty = false, fits = true;
@@ -176,9 +163,18 @@ Status Context::prepareOutputs(DLTensor *outputs, size_t count) {
     }
     JN_TRY(requireRoom(i, empty ? 0 : fits ? bytes : INT64_MAX));
   }
-  for (size_t i = 0; i < program.buffers.size(); ++i)
-    if (program.buffers[i].kind == Buffer::Kind::Output)
-      JN_TRY(requireRoom(program.buffers[i].index, runPlan.bufferBytes(i)));
+  bool packed = runPlan.packedBatch();
+  for (size_t i = 0; i < program.buffers.size(); ++i) {
+    const Buffer &buffer = program.buffers[i];
+    if (buffer.kind == Buffer::Kind::Output &&
+        !(packed && program.packing.packedOutput[size_t(buffer.index)]))
+      JN_TRY(requireRoom(size_t(buffer.index), runPlan.bufferBytes(i)));
+  }
+  if (packed)
+    for (const PackedOutput &output : program.packing.outputs)
+      if (output.step >= 0)
+        JN_TRY(requireRoom(output.output,
+                           runPlan.bufferBytes(size_t(output.rows))));
   return {};
 }
 
@@ -203,6 +199,8 @@ void Context::locateBuffers(DLTensor *outputs) {
     }
     }
   }
+  if (runPlan.packedBatch())
+    locatePackedOutputs(outputs);
   size_t next = 0;
   for (const Step &step : program.steps)
     for (uint32_t operand : step.operands)
@@ -211,8 +209,10 @@ void Context::locateBuffers(DLTensor *outputs) {
 
 Status Context::execute() {
   Team team(options.threads);
+  bool packed = runPlan.packedBatch();
   for (size_t i = 0; i < program.steps.size(); ++i)
-    JN_TRY(runStep(team, i));
+    if (!packed || !program.packing.skipped[i])
+      JN_TRY(runStep(team, i));
   return {};
 }
 
@@ -390,9 +390,11 @@ Status Context::faultStatus(const JnFault &fault) const {
 
 Status Context::finishOutputs(DLTensor *outputs) const {
   for (size_t i = 0; i < program.outputs.size(); ++i)
-    for (size_t dim = 0; dim < program.outputs[i].dims.size(); ++dim)
+    for (size_t dim = 0; dim < runPlan.outputBorder(i).dims.size(); ++dim)
       JN_TRY(
           runPlan.outputExtent(i, dim, symbols.data(), outputs[i].shape[dim]));
+  if (runPlan.packedBatch())
+    copyPackedOutputs(outputs);
   return {};
 }
 

@@ -34,8 +34,13 @@ public:
   ~Context();
 
   Status reserve(const DLTensor *inputs, size_t count);
+  Status reservePacked(const PackedBatch &batch, const DLTensor *inputs,
+                       size_t count);
   Status run(const DLTensor *inputs, size_t inputCount, DLTensor *outputs,
              size_t outputCount);
+  /// A run on packed tokens: all inputs but the mask.
+  Status runPacked(const PackedBatch &batch, const DLTensor *inputs,
+                   size_t inputCount, DLTensor *outputs, size_t outputCount);
   Status setTrace(jn_trace_fn trace, void *data);
 
   uint64_t workspaceBytes() const {
@@ -45,13 +50,41 @@ public:
 
 private:
   struct StepCall;
-  class InUse;
 
+  /// Marks the context as busy; its status is an error if it was already.
+  class InUse {
+  public:
+    explicit InUse(std::atomic<bool> &flag)
+        : flag(flag), mine(!flag.exchange(true, std::memory_order_acquire)) {}
+    ~InUse() {
+      if (mine)
+        flag.store(false, std::memory_order_release);
+    }
+    Status status() const {
+      if (mine)
+        return {};
+      return {JN_INVALID_ARGUMENT,
+              "the context is in use by another thread; make one per thread"};
+    }
+
+  private:
+    std::atomic<bool> &flag;
+    bool mine;
+  };
+
+  Status runBound(const DLTensor *inputs, DLTensor *outputs,
+                  size_t outputCount);
   Status ensureWorkspace(bool grow);
+  Status prepareInput(size_t input, const DLTensor &tensor);
   Status prepareInputs(const DLTensor *inputs);
   Status scanInput(size_t input);
   Status prepareOutputs(DLTensor *outputs, size_t count);
+  Status preparePackedInputs(const DLTensor *inputs);
+  Status spreadTokens(size_t input, const DLTensor &tensor, char *to);
+  void fillMask(char *to) const;
   void locateBuffers(DLTensor *outputs);
+  void locatePackedOutputs(DLTensor *outputs);
+  void copyPackedOutputs(DLTensor *outputs) const;
   Status execute();
   Status runStep(Team &team, size_t number);
   void traceStep(size_t number, uint64_t ns, int64_t tasks,

@@ -53,6 +53,8 @@ public:
     JN_TRY(levels());
     if (program.levels.empty())
       return bad("has no instruction-set level");
+    if (!decodePacking(source.packing(), program))
+      return bad("is malformed in what it says of packed tokens");
     return {};
   }
 

@@ -20,6 +20,10 @@
 #include <string>
 #include <vector>
 
+namespace joinery::program {
+struct Packing;
+}
+
 namespace joinery::runtime {
 
 /// As DType in program.fbs.
@@ -94,7 +98,46 @@ struct Level {
   std::vector<Kernel> kernels;
 };
 
+/// An output with a row for each token.
+struct PackedOutput {
+  uint32_t output = 0;
+  /// Its buffer.
+  uint32_t padded = 0;
+  /// The step that only spreads the rows of `rows` over it, or -1.
+  int32_t step = -1;
+  int32_t rows = -1;
+};
+
+/// How tokens without padding are run: see program.fbs.
+struct Packing {
+  /// Why they cannot be, or empty. Then the rest is not set.
+  std::string refusal;
+  size_t mask = 0;
+  int32_t kept = 1;
+  int64_t batch = 0;
+  int64_t sequence = 0;
+  int32_t rows = -1;
+  std::vector<PackedOutput> outputs;
+  /// By input, output and step.
+  std::vector<char> isToken;
+  std::vector<const PackedOutput *> packedOutput;
+  std::vector<char> skipped;
+  /// What the caller gives and gets: inputs without the mask, tokens in rows.
+  std::vector<Border> inputBorders;
+  std::vector<Border> outputBorders;
+
+  Status supported() const {
+    if (refusal.empty())
+      return {};
+    return {JN_UNSUPPORTED, "the model takes no packed tokens: " + refusal};
+  }
+};
+
 struct Program {
+  Program() = default;
+  Program(const Program &) = delete;
+  Program &operator=(const Program &) = delete;
+
   std::string name;
   std::string compiler;
   std::string storeHash;
@@ -108,10 +151,15 @@ struct Program {
   /// Each has all kernels that the steps use.
   std::vector<Level> levels;
   int32_t maskInput = -1;
+  Packing packing;
 
   /// Verifies and decodes. Error: JN_INVALID_MODEL.
   static Status decode(const uint8_t *data, uint64_t bytes, Program &program);
 };
+
+/// Verifies and decodes how tokens are packed, after all else of the program.
+/// False if that is malformed.
+bool decodePacking(const program::Packing *source, Program &program);
 
 } // namespace joinery::runtime
 

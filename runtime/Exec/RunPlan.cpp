@@ -25,6 +25,10 @@ RunPlan::RunPlan(const Model &model, uint32_t threads)
   planner.reserve(placements.size());
   plannedValues.resize(values.size());
   plannedCopies.resize(inputs);
+  paddedInputs.resize(inputs);
+  packedAccess.resize(inputs);
+  for (const Border &border : program.inputs)
+    paddedShapes.emplace_back(border.dims.size());
 }
 
 static std::string dimOf(const Border &border, size_t dim) {
@@ -42,6 +46,7 @@ Status RunPlan::bind(const DLTensor *inputs, size_t count) {
                 " inputs, " + std::to_string(count) + " are given"};
   if (count && !inputs)
     return {JN_INVALID_ARGUMENT, "the inputs are a null pointer"};
+  packed = false;
   std::fill(bound.begin(), bound.end(), 0);
   for (size_t i = 0; i < count; ++i) {
     JN_TRY(inspectInput(program.inputs[i], inputs[i], access[i]));
@@ -158,7 +163,11 @@ Status RunPlan::boundDefinedSymbols() {
 
 Status RunPlan::outputExtent(size_t output, size_t dim, const int64_t *symbols,
                              int64_t &extent) const {
-  const Border &border = program.outputs[output];
+  const Border &border = outputBorder(output);
+  if (packed && program.packing.packedOutput[output] && dim == 0) {
+    extent = batch.tokens;
+    return {};
+  }
   if (border.dims[dim].evaluate(symbols, extent) && extent >= 0)
     return {};
   return {JN_INVALID_INPUT, "dimension " + std::to_string(dim) +
@@ -192,10 +201,11 @@ Status RunPlan::sizeBuffers() {
                                       "'; compile the model again"};
       break;
     case Buffer::Kind::Output:
+      placements[i] = {};
       break; // against the caller's capacity
     }
   }
-  return {};
+  return packed ? placePackedOutputs() : Status();
 }
 
 Status RunPlan::sizeSteps() {
@@ -225,7 +235,8 @@ Status RunPlan::layout() {
         return false;
     return true;
   };
-  if (planned && plannedValues == values && sameCopies())
+  if (planned && plannedPacked == packed && plannedValues == values &&
+      sameCopies())
     return {};
   planned = false;
   JN_TRY(sizeBuffers());
@@ -241,6 +252,7 @@ Status RunPlan::layout() {
     return {JN_INVALID_INPUT, "the workspace leaves 63 bits: the inputs are "
                               "too large"};
   std::copy(values.begin(), values.end(), plannedValues.begin());
+  plannedPacked = packed;
   planned = true;
   return {};
 }

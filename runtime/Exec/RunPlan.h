@@ -16,6 +16,20 @@
 
 namespace joinery::runtime {
 
+/// Sequences one after the other: number i has the tokens from offsets[i] to
+/// offsets[i + 1].
+struct PackedBatch {
+  const int64_t *offsets = nullptr;
+  int64_t sequences = 0;
+  /// Of the longest one; at least 1.
+  int64_t length = 1;
+  int64_t tokens = 0;
+
+  /// Checks the caller's offsets.
+  static Status read(const int64_t *offsets, uint64_t sequences,
+                     PackedBatch &batch);
+};
+
 /// Symbols, sizes and places of one run. It keeps the last plan: binding the
 /// same shapes again costs no planning. Only its constructor allocates, unless
 /// an error is reported.
@@ -26,6 +40,12 @@ public:
   /// Checks the inputs' shapes, binds the symbols and checks the obligations
   /// over them.
   Status bind(const DLTensor *inputs, size_t count);
+  /// The same for packed tokens: all inputs but the mask. The offsets must live
+  /// until the next bind.
+  Status bindPacked(const PackedBatch &batch, const DLTensor *inputs,
+                    size_t count);
+  /// The batch of a run on packed tokens; null if tokens are padded.
+  const PackedBatch *packedBatch() const { return packed ? &batch : nullptr; }
   /// Sizes and places everything for the symbols that are bound.
   Status layout();
 
@@ -48,7 +68,22 @@ public:
   }
   uint64_t scratchStride(size_t step) const { return stepScratch[step]; }
 
-  /// A dimension of an output; errors name it.
+  /// A packed run's input as the steps see it; what is made from packed tokens
+  /// has no data.
+  const DLTensor &paddedInput(size_t input) const {
+    return paddedInputs[input];
+  }
+  /// What the caller's tokens need to be packed row-major.
+  const InputAccess &packedInput(size_t input) const {
+    return packedAccess[input];
+  }
+  /// An output as the caller gets it.
+  const Border &outputBorder(size_t output) const {
+    return packed ? program.packing.outputBorders[output]
+                  : program.outputs[output];
+  }
+
+  /// A dimension of an output as the caller gets it; errors name it.
   Status outputExtent(size_t output, size_t dim, const int64_t *symbols,
                       int64_t &extent) const;
 
@@ -60,6 +95,7 @@ private:
   Status boundDefinedSymbols();
   Status sizeBuffers();
   Status sizeSteps();
+  Status placePackedOutputs();
 
   const Model &model;
   const Program &program;
@@ -72,6 +108,11 @@ private:
   std::vector<int64_t> sizes;
   std::vector<int64_t> stepTasks;
   std::vector<uint64_t> stepScratch;
+  bool packed = false;
+  PackedBatch batch;
+  std::vector<DLTensor> paddedInputs;
+  std::vector<std::vector<int64_t>> paddedShapes;
+  std::vector<InputAccess> packedAccess;
   /// Buffers, then copies of inputs, then the steps' scratch.
   std::vector<Placement> placements;
   WorkspacePlanner planner;
@@ -79,6 +120,7 @@ private:
 
   /// What `placements` was planned for.
   bool planned = false;
+  bool plannedPacked = false;
   std::vector<int64_t> plannedValues;
   std::vector<char> plannedCopies;
 };

@@ -20,6 +20,7 @@ struct RunOptions {
   std::string outputsFile;
   std::vector<std::string> outputFiles; // NAME=FILE
   bool deflate = false;
+  std::string offsetsFile;
 };
 int runCommand(const RunOptions &options);
 

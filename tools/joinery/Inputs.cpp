@@ -17,7 +17,7 @@ static Status unknownInput(const Model &model, const std::string &name,
 }
 
 Status readInputs(const Model &model, const SessionOptions &options,
-                  std::vector<Array> &inputs) {
+                  std::vector<Array> &inputs, bool packed) {
   uint32_t count = jn_model_input_count(model.get());
   inputs.clear();
   inputs.resize(count);
@@ -43,6 +43,15 @@ Status readInputs(const Model &model, const SessionOptions &options,
     JN_TRY(runtime::readNpy(file, inputs[size_t(number)]));
     given[size_t(number)] = true;
   }
+  for (uint32_t i = count; packed && i-- > 0;) {
+    if (jn_model_packed_input(model.get(), i) != JN_PACKED_LEFT_OUT)
+      continue;
+    if (given[i])
+      return {JN_INVALID_INPUT, "input '" + std::string(inputInfo(model, i).name) +
+                                    "' is the mask, which --offsets stands "
+                                    "for; leave it out"};
+    given[i] = true;
+  }
   for (uint32_t i = 0; i < count; ++i)
     if (!given[i]) {
       jn_tensor_info info = inputInfo(model, i);
@@ -52,6 +61,19 @@ Status readInputs(const Model &model, const SessionOptions &options,
                   "--input " +
                   info.name + "=FILE.npy"};
     }
+  for (uint32_t i = count; packed && i-- > 0;)
+    if (jn_model_packed_input(model.get(), i) == JN_PACKED_LEFT_OUT)
+      inputs.erase(inputs.begin() + i);
+  return {};
+}
+
+Status readOffsets(const std::string &file, Array &offsets) {
+  JN_TRY(runtime::readNpy(file, offsets));
+  if (offsets.dtype != runtime::DType::I64 || offsets.shape.size() != 1 ||
+      offsets.shape[0] < 1)
+    return {JN_INVALID_INPUT, "'" + file +
+                                  "' has no offsets: they are one dimension of "
+                                  "int64, one more than there are sequences"};
   return {};
 }
 

@@ -79,9 +79,17 @@ void addRun(CLI::App &app, RunOptions &options) {
       ->check(checkAssignment)
       ->allow_extra_args(false);
   run->add_flag("--deflate", options.deflate, "Compress the archive");
+  run->add_option("--offsets", options.offsetsFile,
+                  "Run on packed tokens: an .npy file of int64 with where each "
+                  "sequence begins, and their number last. Inputs and outputs "
+                  "with a row for each token are [tokens, ...]; no mask is "
+                  "given")
+      ->type_name("FILE");
   run->footer("joinery run build/minilm --inputs in.npz --outputs out.npz\n"
               "joinery run build/minilm --input ids=ids.npy --output "
-              "embedding=e.npy --threads 2");
+              "embedding=e.npy --threads 2\n"
+              "joinery run build/minilm --offsets off.npy --input ids=ids.npy "
+              "--outputs out.npz");
 }
 
 void addBench(CLI::App &app, BenchOptions &options) {

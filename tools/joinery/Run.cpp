@@ -37,6 +37,9 @@ static void printSignature(const Model &model) {
     jn_tensor_info info = outputInfo(model, i);
     std::printf("  %-*s  %s\n", int(width), info.name, typeText(info).c_str());
   }
+  if (jn_model_packed(model.get(), nullptr) == JN_OK)
+    std::printf("packed tokens (--offsets): [tokens, ...] instead of [batch, "
+                "sequence, ...], without the mask\n");
   uint32_t checks = jn_model_check_count(model.get());
   if (checks)
     std::printf("checked in every run:\n");
@@ -75,6 +78,9 @@ int runCommand(const RunOptions &options) {
       (jn_model_input_count(model.get()) != 0 || !writes)) {
     if (writes)
       return failUsage("outputs need inputs: give --inputs or --input", "run");
+    if (!options.offsetsFile.empty())
+      return failUsage("--offsets needs inputs: give --inputs or --input",
+                       "run");
     printSignature(model);
     return Done;
   }
@@ -87,18 +93,31 @@ int runCommand(const RunOptions &options) {
   }
 
   std::vector<Array> inputs, outputs;
+  Array offsets;
+  jn_packed_batch packed = {};
+  const jn_packed_batch *batch = nullptr;
   Trace trace;
   auto run = [&]() -> Status {
-    JN_TRY(readInputs(model, session, inputs));
+    if (!options.offsetsFile.empty()) {
+      jn_error error;
+      if (jn_status status = jn_model_packed(model.get(), &error))
+        return {status, error.message};
+      JN_TRY(readOffsets(options.offsetsFile, offsets));
+      packed.size = sizeof(packed);
+      packed.sequences = uint64_t(offsets.shape[0]) - 1;
+      packed.offsets = reinterpret_cast<const int64_t *>(offsets.data());
+      batch = &packed;
+    }
+    JN_TRY(readInputs(model, session, inputs, batch));
     Context context = noContext();
     JN_TRY(makeContext(model, session.threads, context));
     std::vector<DLTensor> in = views(inputs);
-    JN_TRY(makeOutputs(model, in, outputs));
-    JN_TRY(reserve(context, in));
+    JN_TRY(makeOutputs(model, in, outputs, batch));
+    JN_TRY(reserve(context, in, batch));
     if (session.trace)
       JN_TRY(trace.attach(context));
     std::vector<DLTensor> out = views(outputs);
-    JN_TRY(runOnce(context, in, out));
+    JN_TRY(runOnce(context, in, out, batch));
     return writeOutputs(model, options, outputs);
   };
   if (Status status = run(); !status.ok())

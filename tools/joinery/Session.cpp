@@ -128,7 +128,7 @@ std::vector<DLTensor> views(std::vector<Array> &arrays) {
 }
 
 Status makeOutputs(const Model &model, const std::vector<DLTensor> &inputs,
-                   std::vector<Array> &outputs) {
+                   std::vector<Array> &outputs, const jn_packed_batch *batch) {
   outputs.clear();
   uint32_t count = jn_model_output_count(model.get());
   outputs.resize(count);
@@ -136,32 +136,44 @@ Status makeOutputs(const Model &model, const std::vector<DLTensor> &inputs,
   for (uint32_t i = 0; i < count; ++i) {
     jn_tensor_info info = outputInfo(model, i);
     outputs[i].dtype = dtypeOf(info);
-    outputs[i].shape.resize(size_t(info.rank));
+    bool tokens =
+        batch && jn_model_packed_output(model.get(), i) == JN_PACKED_TOKENS;
+    outputs[i].shape.resize(size_t(info.rank - tokens));
     shapes.push_back(outputs[i].view());
   }
   jn_error error;
-  JN_TRY(
-      toStatus(jn_model_output_shapes(model.get(), inputs.data(), inputs.size(),
-                                      shapes.data(), count, &error),
-               error));
+  jn_status status =
+      batch ? jn_model_output_shapes_packed(model.get(), batch, inputs.data(),
+                                            inputs.size(), shapes.data(), count,
+                                            &error)
+            : jn_model_output_shapes(model.get(), inputs.data(), inputs.size(),
+                                     shapes.data(), count, &error);
+  JN_TRY(toStatus(status, error));
   for (Array &output : outputs)
     JN_TRY(output.allocate());
   return {};
 }
 
-Status reserve(const Context &context, const std::vector<DLTensor> &inputs) {
+Status reserve(const Context &context, const std::vector<DLTensor> &inputs,
+               const jn_packed_batch *batch) {
   jn_error error;
-  return toStatus(
-      jn_context_reserve(context.get(), inputs.data(), inputs.size(), &error),
-      error);
+  jn_status status =
+      batch ? jn_context_reserve_packed(context.get(), batch, inputs.data(),
+                                        inputs.size(), &error)
+            : jn_context_reserve(context.get(), inputs.data(), inputs.size(),
+                                 &error);
+  return toStatus(status, error);
 }
 
 Status runOnce(const Context &context, const std::vector<DLTensor> &inputs,
-               std::vector<DLTensor> &outputs) {
+               std::vector<DLTensor> &outputs, const jn_packed_batch *batch) {
   jn_error error;
-  return toStatus(jn_run(context.get(), inputs.data(), inputs.size(),
-                         outputs.data(), outputs.size(), &error),
-                  error);
+  jn_status status =
+      batch ? jn_run_packed(context.get(), batch, inputs.data(), inputs.size(),
+                            outputs.data(), outputs.size(), &error)
+            : jn_run(context.get(), inputs.data(), inputs.size(),
+                     outputs.data(), outputs.size(), &error);
+  return toStatus(status, error);
 }
 
 template <typename T> static int64_t countOnes(const Array &array) {

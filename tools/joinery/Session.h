@@ -9,6 +9,7 @@
 #define JOINERY_TOOL_SESSION_H
 
 #include "joinery/runtime/Status.h"
+#include "joinery/runtime/joinery.h"
 #include "runtime/IO/Npy.h"
 
 #include <memory>
@@ -64,21 +65,28 @@ bool splitAssignment(const std::string &text, std::string &name,
                      std::string &file);
 
 /// Reads the files that the options name. One array per input, in the model's
-/// order.
+/// order; without the mask if tokens are `packed`.
 Status readInputs(const Model &model, const SessionOptions &options,
-                  std::vector<Array> &inputs);
+                  std::vector<Array> &inputs, bool packed = false);
+
+/// Reads the offsets of packed tokens.
+Status readOffsets(const std::string &file, Array &offsets);
 
 /// Arrays as the runtime takes them.
 std::vector<DLTensor> views(std::vector<Array> &arrays);
 
-/// Allocates outputs for inputs of these shapes.
+/// Allocates outputs for inputs of these shapes. Tokens are packed if there is
+/// a batch, here and below.
 Status makeOutputs(const Model &model, const std::vector<DLTensor> &inputs,
-                   std::vector<Array> &outputs);
+                   std::vector<Array> &outputs,
+                   const jn_packed_batch *batch = nullptr);
 
 /// Reserves the workspace for the inputs.
-Status reserve(const Context &context, const std::vector<DLTensor> &inputs);
+Status reserve(const Context &context, const std::vector<DLTensor> &inputs,
+               const jn_packed_batch *batch = nullptr);
 Status runOnce(const Context &context, const std::vector<DLTensor> &inputs,
-               std::vector<DLTensor> &outputs);
+               std::vector<DLTensor> &outputs,
+               const jn_packed_batch *batch = nullptr);
 
 /// Ones of the mask input; without one, the product of the first two extents
 /// of the first input.

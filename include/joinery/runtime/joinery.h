@@ -54,7 +54,8 @@ typedef enum jn_status {
   JN_INVALID_STORE = 4,
   /// The object is of another ABI, or the store of another build of the model.
   JN_MISMATCH = 5,
-  /// The processor or the object lacks the instruction-set level.
+  /// The processor or the object lacks the instruction-set level, or the model
+  /// what was asked of it (packed tokens).
   JN_UNSUPPORTED = 6,
   /// An output or the workspace is too small.
   JN_CAPACITY = 7,
@@ -294,6 +295,64 @@ JN_API uint32_t jn_context_threads(const jn_context *context);
 JN_API jn_status jn_run(jn_context *context, const DLTensor *inputs,
                         size_t n_inputs, DLTensor *outputs, size_t n_outputs,
                         jn_error *error);
+
+//===----------------------------------------------------------------------===//
+// Packed tokens
+//===----------------------------------------------------------------------===//
+//
+// A model whose mask selects rows also takes the sequences of a batch one after
+// the other, without padding and without a mask. The results are the same bits
+// as those of jn_run on the batch padded with zeros to its longest sequence.
+
+/// The sequences of a batch: number i has the tokens from offsets[i] to
+/// offsets[i + 1], possibly none.
+typedef struct jn_packed_batch {
+  /// sizeof(jn_packed_batch) where the caller was compiled.
+  uint64_t size;
+  uint64_t sequences;
+  /// `sequences` + 1 numbers that begin with 0 and never decrease. The last is
+  /// the number of tokens.
+  const int64_t *offsets;
+} jn_packed_batch;
+
+/// How a tensor is given in a packed run.
+typedef enum jn_packed_kind {
+  /// As in jn_run: [batch, ...], or no batch at all.
+  JN_PACKED_SAME = 0,
+  /// [tokens, ...] instead of [batch, sequence, ...].
+  JN_PACKED_TOKENS = 1,
+  /// Not at all: the mask.
+  JN_PACKED_LEFT_OUT = 2
+} jn_packed_kind;
+
+/// JN_OK if the model takes packed tokens, or JN_UNSUPPORTED with the input or
+/// output that keeps it from it.
+JN_API jn_status jn_model_packed(const jn_model *model, jn_error *error);
+/// JN_PACKED_SAME for a model that takes none, and for no tensor's number.
+JN_API jn_packed_kind jn_model_packed_input(const jn_model *model,
+                                            uint32_t index);
+JN_API jn_packed_kind jn_model_packed_output(const jn_model *model,
+                                             uint32_t index);
+
+/// As jn_model_output_shapes, jn_workspace_bytes, jn_context_reserve and
+/// jn_run. Inputs: all of the model's but the mask, in its order.
+JN_API jn_status jn_model_output_shapes_packed(
+    const jn_model *model, const jn_packed_batch *batch, const DLTensor *inputs,
+    size_t n_inputs, DLTensor *outputs, size_t n_outputs, jn_error *error);
+JN_API jn_status jn_workspace_bytes_packed(const jn_model *model,
+                                           const jn_packed_batch *batch,
+                                           const DLTensor *inputs,
+                                           size_t n_inputs, uint32_t threads,
+                                           uint64_t *bytes, jn_error *error);
+JN_API jn_status jn_context_reserve_packed(jn_context *context,
+                                           const jn_packed_batch *batch,
+                                           const DLTensor *inputs,
+                                           size_t n_inputs, jn_error *error);
+JN_API jn_status jn_run_packed(jn_context *context,
+                               const jn_packed_batch *batch,
+                               const DLTensor *inputs, size_t n_inputs,
+                               DLTensor *outputs, size_t n_outputs,
+                               jn_error *error);
 
 #ifdef __cplusplus
 }

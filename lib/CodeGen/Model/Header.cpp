@@ -81,6 +81,99 @@ std::string shape(const prog::TensorT &tensor) {
   }
   return comment(text + "]");
 }
+
+/// Code that collects the tensors of a struct in an array.
+void gatherTensors(llvm::raw_ostream &os, StringRef n,
+                   const std::vector<std::string> &names, StringRef what,
+                   StringRef array) {
+  for (const std::string &name : names)
+    os << "  if (!" << what << "->" << name << ")\n    return " << n
+       << "_missing(\"" << what << "->" << name << "\", error);\n";
+  for (size_t i = 0; i < names.size(); ++i)
+    os << "  " << array << "[" << i << "] = *" << what << "->" << names[i]
+       << ";\n";
+}
+
+/// The functions for packed tokens, or why there are none.
+void packedEntry(llvm::raw_ostream &os, StringRef n, const prog::ProgramT &p,
+                 const std::vector<std::string> &inputs,
+                 const std::vector<std::string> &outputs) {
+  if (!p.packing->refusal.empty()) {
+    os << "/* No " << n << "_run_packed: " << comment(p.packing->refusal)
+       << ". */\n\n";
+    return;
+  }
+  std::set<size_t> tokens(p.packing->tokens.begin(), p.packing->tokens.end());
+  auto field = [&](const prog::TensorT &tensor, bool packed, StringRef type,
+                   StringRef name) {
+    std::string rest = shape(tensor);
+    if (packed) {
+      StringRef tail = StringRef(rest).split(", ").second;
+      auto comma = tail.find(", ");
+      rest = "[tokens" +
+             (comma == StringRef::npos ? "]" : tail.substr(comma).str());
+    }
+    os << "  /** '" << comment(tensor.name)
+       << "': " << prog::EnumNameDType(tensor.dtype) << " " << rest
+       << " */\n  " << type << name << ";\n";
+  };
+  std::vector<std::string> given;
+  os << "/** The inputs of a run on packed tokens: no mask. */\n"
+     << "typedef struct " << n << "_packed_inputs {\n";
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (int(i) == p.packing->mask)
+      continue;
+    field(*p.inputs[i], tokens.count(i), "const DLTensor *", inputs[i]);
+    given.push_back(inputs[i]);
+  }
+  if (given.empty())
+    os << "  char unused;\n";
+  std::set<size_t> packed;
+  for (const prog::PackedOutput &output : p.packing->outputs)
+    packed.insert(output.output());
+  os << "} " << n << "_packed_inputs;\n\n"
+     << "/** The outputs of a run on packed tokens. */\n"
+     << "typedef struct " << n << "_packed_outputs {\n";
+  for (size_t i = 0; i < outputs.size(); ++i)
+    field(*p.outputs[i], packed.count(i), "DLTensor *", outputs[i]);
+  if (outputs.empty())
+    os << "  char unused;\n";
+  os << "} " << n << "_packed_outputs;\n\n";
+  auto begin = [&](StringRef about, StringRef name, StringRef first,
+                   StringRef rest) {
+    os << "/** " << about << " */\nstatic inline jn_status " << n << "_" << name
+       << "(" << first << ",\n    const int64_t *offsets, uint64_t sequences, "
+       << "const " << n << "_packed_inputs *inputs,\n    " << rest
+       << "jn_error *error) {\n  jn_packed_batch batch;\n  DLTensor in["
+       << std::max<size_t>(given.size(), 1) << "];\n";
+  };
+  auto collect = [&] {
+    os << "  memset(&batch, 0, sizeof(batch));\n"
+       << "  batch.size = sizeof(batch);\n  batch.sequences = sequences;\n"
+       << "  batch.offsets = offsets;\n";
+    gatherTensors(os, n, given, "inputs", "in");
+  };
+  begin("The workspace that a run on packed tokens needs on `threads` threads.",
+        "workspace_bytes_packed", "const " + n.str() + "_model *model",
+        "uint32_t threads, uint64_t *bytes, ");
+  collect();
+  os << "  return jn_workspace_bytes_packed(model, &batch, in, " << given.size()
+     << ", threads, bytes,\n                                   error);\n}\n\n";
+  begin("Runs the model once on packed tokens: sequence i has the tokens from "
+        "offsets[i] to\n    offsets[i + 1], of `sequences` + 1 offsets: see "
+        "jn_run_packed.",
+        "run_packed", n.str() + "_context *context",
+        "const " + n.str() + "_packed_outputs *outputs, ");
+  os << "  DLTensor out[" << std::max<size_t>(outputs.size(), 1)
+     << "];\n  jn_status status;\n";
+  collect();
+  gatherTensors(os, n, outputs, "outputs", "out");
+  os << "  status = jn_run_packed(context, &batch, in, " << given.size()
+     << ", out, " << outputs.size() << ",\n                         error);\n";
+  for (size_t i = 0; i < outputs.size(); ++i)
+    os << "  *outputs->" << outputs[i] << " = out[" << i << "];\n";
+  os << "  return status;\n}\n\n";
+}
 } // namespace
 
 llvm::Expected<std::string> joinery::buildHeader(const std::string &program,
@@ -164,12 +257,7 @@ llvm::Expected<std::string> joinery::buildHeader(const std::string &program,
      << std::max<size_t>(ni, 1) << "];\n";
   auto gather = [&](const std::vector<std::string> &names, StringRef what,
                     StringRef array) {
-    for (const std::string &name : names)
-      os << "  if (!" << what << "->" << name << ")\n    return " << n
-         << "_missing(\"" << what << "->" << name << "\", error);\n";
-    for (size_t i = 0; i < names.size(); ++i)
-      os << "  " << array << "[" << i << "] = *" << what << "->" << names[i]
-         << ";\n";
+    gatherTensors(os, n, names, what, array);
   };
   gather(*inputs, "inputs", "in");
   os << "  return jn_workspace_bytes(model, in, " << ni
@@ -186,6 +274,8 @@ llvm::Expected<std::string> joinery::buildHeader(const std::string &program,
      << ", error);\n";
   for (size_t i = 0; i < no; ++i)
     os << "  *outputs->" << (*outputs)[i] << " = out[" << i << "];\n";
-  os << "  return status;\n}\n\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
+  os << "  return status;\n}\n\n";
+  packedEntry(os, n, p, *inputs, *outputs);
+  os << "#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
   return text;
 }

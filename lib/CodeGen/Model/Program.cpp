@@ -7,6 +7,7 @@
 
 #include "dialects/Pipe/Pipe.h"
 #include "lib/CodeGen/Model/Model.h"
+#include "lib/CodeGen/Model/Packing.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "program_generated.h"
 
@@ -354,6 +355,7 @@ ProgramBuilder::run(const std::string &storeHash, const ModelOptions &options) {
   checks();
   steps();
   defines();
+  program.packing = describePacking(function, symbols, buffers);
   for (const LoweredLevel &lowered : this->lowered.levels)
     level(lowered);
   flatbuffers::FlatBufferBuilder builder;
