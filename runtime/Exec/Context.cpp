@@ -69,13 +69,13 @@ Status Context::run(const DLTensor *inputs, size_t inputCount,
                     DLTensor *outputs, size_t outputCount) {
   InUse use(inUse);
   JN_TRY(use.status());
-  JN_TRY(model->checkStore());
   JN_TRY(runPlan.bind(inputs, inputCount));
   return runBound(inputs, outputs, outputCount);
 }
 
 Status Context::runBound(const DLTensor *inputs, DLTensor *outputs,
                          size_t outputCount) {
+  JN_TRY(model->checkStore());
   JN_TRY(runPlan.layout());
   JN_TRY(prepareOutputs(outputs, outputCount));
   JN_TRY(ensureWorkspace(options.grow));

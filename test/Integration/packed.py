@@ -96,7 +96,7 @@ def check_model(report, model, work):
 def main():
     models = {m["name"]: m for m in json.loads((harness.ZOO / "index.json").read_text())}
     report = harness.Report("packed")
-    for name in sys.argv[1:] or [n for n in models if models[n]["mask_input"]]:
+    for name in sys.argv[1:] or [n for n in models if models[n].get("mask_input")]:
         with tempfile.TemporaryDirectory() as scratch:
             check_model(report, models[name], pathlib.Path(scratch))
     return report.finish()

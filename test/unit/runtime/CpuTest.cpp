@@ -9,8 +9,10 @@
 
 #include <fstream>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <set>
 #include <sstream>
+#include <thread>
 #include <xmmintrin.h>
 
 using namespace joinery::runtime;
@@ -48,6 +50,19 @@ TEST(Cpu, AgreesWithTheKernel) {
 TEST(Cpu, CountsCores) {
   EXPECT_GE(availableCores(), 1u);
   EXPECT_LE(availableCores(), affinityCpus().size());
+}
+
+// Tests that an affinity mask is obeyed: it is a thread's own.
+TEST(Cpu, ObeysAnAffinityMask) {
+  std::thread([] {
+    int last = affinityCpus().back();
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(last, &one);
+    ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+    EXPECT_EQ(affinityCpus(), std::vector<int>{last});
+    EXPECT_EQ(availableCores(), 1u);
+  }).join();
 }
 
 // Tests that a run's floating-point state ends with it.
