@@ -405,6 +405,22 @@ std::optional<SymExpr> optimize::keyExpression(Value value) {
   return result ? std::optional(result->simplify(bounds)) : std::nullopt;
 }
 
+llvm::SmallDenseSet<BlockArgument> optimize::argumentsOf(Value value) {
+  llvm::SmallDenseSet<BlockArgument> arguments;
+  llvm::SmallDenseSet<Value> seen;
+  SmallVector<Value> work{value};
+  while (!work.empty()) {
+    Value next = work.pop_back_val();
+    if (!seen.insert(next).second)
+      continue;
+    if (auto argument = dyn_cast<BlockArgument>(next))
+      arguments.insert(argument);
+    else
+      llvm::append_range(work, next.getDefiningOp()->getOperands());
+  }
+  return arguments;
+}
+
 Renaming optimize::peelRenames(Value value) {
   Renaming result{value, {}};
   for (Column column : typeOf(value).getColumns())

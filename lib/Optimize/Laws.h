@@ -137,6 +137,9 @@ struct Renaming {
 };
 Renaming peelRenames(mlir::Value value);
 
+/// The inputs of the model that a value depends on.
+llvm::SmallDenseSet<mlir::BlockArgument> argumentsOf(mlir::Value value);
+
 /// Makes `flag` a unit attribute of the function argument that `value` is a
 /// view of; false if it is no view of an argument.
 bool markArgument(mlir::RewriterBase &rewriter, mlir::Value value,

@@ -102,20 +102,6 @@ private:
 };
 } // namespace
 
-static bool dependsOnArguments(Value value) {
-  SmallVector<Value> work{value};
-  llvm::SmallDenseSet<Value> seen;
-  while (!work.empty()) {
-    Value next = work.pop_back_val();
-    if (!seen.insert(next).second)
-      continue;
-    if (isa<BlockArgument>(next))
-      return true;
-    llvm::append_range(work, next.getDefiningOp()->getOperands());
-  }
-  return false;
-}
-
 /// Does an aggregate of `value` fold a column of `where`? A condition on whole
 /// batch rows saves nothing.
 static bool foldsColumnsOf(RelType where, Value value) {
@@ -136,7 +122,7 @@ static std::vector<std::unique_ptr<Mask>> masksOf(func::FuncOp function) {
   for (auto select : function.getOps<SelectOp>()) {
     Value where = select.getWhere();
     ArrayRef<Column> columns = typeOf(where).getColumns();
-    if (columns.empty() || columns.size() > 2 || !dependsOnArguments(where) ||
+    if (columns.empty() || columns.size() > 2 || argumentsOf(where).empty() ||
         where.getDefiningOp<UnpackOp>() ||
         !foldsColumnsOf(typeOf(where), select) ||
         llvm::any_of(masks, [&](auto &m) { return m->matches(where); }))
@@ -599,7 +585,7 @@ unsigned Packer::rewrite() {
   }
   SmallVector<SelectOp> selects;
   for (auto select : function.getOps<SelectOp>())
-    if (!region.ops.count(select) && results.lookup(select) == nullptr)
+    if (!region.ops.count(select))
       selects.push_back(select);
   llvm::SmallDenseSet<Operation *> made;
   for (auto &[value, result] : results)

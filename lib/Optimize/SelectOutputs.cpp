@@ -138,23 +138,6 @@ bool isIndex(BlockArgument argument) {
   return false;
 }
 
-/// The inputs of the model that a condition depends on.
-llvm::SmallDenseSet<BlockArgument> argumentsOf(Value value) {
-  llvm::SmallDenseSet<BlockArgument> arguments;
-  llvm::SmallDenseSet<Value> seen;
-  SmallVector<Value> work{value};
-  while (!work.empty()) {
-    Value next = work.pop_back_val();
-    if (!seen.insert(next).second)
-      continue;
-    if (auto argument = dyn_cast<BlockArgument>(next))
-      arguments.insert(argument);
-    else
-      llvm::append_range(work, next.getDefiningOp()->getOperands());
-  }
-  return arguments;
-}
-
 /// The mask that a condition was made of: the argument that it tests, or the
 /// only one that it depends on, with as many columns (lengths that are sums of
 /// a mask). Ids that are compared with a pad id are no such mask.

@@ -360,31 +360,28 @@ SymExpr KernelEmitter::lookupKey(LookupOp op, StringRef name, Value index,
                                  const Keys &keys) {
   std::string cached = name.str() + "@" + cacheKey(index, keys) + "@" +
                        std::to_string(uintptr_t(op.getOperation()));
-  for (auto scope = atomScopes.rbegin(); scope != atomScopes.rend(); ++scope)
-    if (auto it = scope->find(cached); it != scope->end())
-      return it->second;
-  SymExpr extent = op.getSource().getType().extentOf(name);
-  Value key = evaluate(index, keys);
-  bool vector = isa<VectorType>(key.getType());
-  auto widen = [&](Value v) { return vector ? broadcast(v) : v; };
-  if (getElementTypeOrSelf(key.getType()).getIntOrFloatBitWidth() < 64)
-    key = arith::ExtSIOp::create(
-        b, loc, vector ? Type(vectorOf(b.getI64Type())) : b.getI64Type(), key);
-  Value zero = widen(this->index(0)), count = widen(value(extent));
-  // A negative index counts from the end.
-  Value negative =
-      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, key, zero);
-  Value wrapped = arith::SelectOp::create(
-      b, loc, negative, arith::AddIOp::create(b, loc, key, count), key);
-  if (!op.getProved()) {
-    Value bad =
-        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::uge, wrapped, count);
-    reportFault(checkNumber(op), bad, key, value(positionOf(index, keys)));
-    wrapped = arith::SelectOp::create(b, loc, bad, zero, wrapped);
-  }
-  SymExpr result = atom(wrapped, extent);
-  atomScopes.back()[cached] = result;
-  return result;
+  return cachedAtom(cached, [&] {
+    SymExpr extent = op.getSource().getType().extentOf(name);
+    Value key = evaluate(index, keys);
+    bool vector = isa<VectorType>(key.getType());
+    auto widen = [&](Value v) { return vector ? broadcast(v) : v; };
+    if (getElementTypeOrSelf(key.getType()).getIntOrFloatBitWidth() < 64)
+      key = arith::ExtSIOp::create(
+          b, loc, vector ? Type(vectorOf(b.getI64Type())) : b.getI64Type(), key);
+    Value zero = widen(this->index(0)), count = widen(value(extent));
+    // A negative index counts from the end.
+    Value negative =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, key, zero);
+    Value wrapped = arith::SelectOp::create(
+        b, loc, negative, arith::AddIOp::create(b, loc, key, count), key);
+    if (!op.getProved()) {
+      Value bad =
+          arith::CmpIOp::create(b, loc, arith::CmpIPredicate::uge, wrapped, count);
+      reportFault(checkNumber(op), bad, key, value(positionOf(index, keys)));
+      wrapped = arith::SelectOp::create(b, loc, bad, zero, wrapped);
+    }
+    return atom(wrapped, extent);
+  });
 }
 
 Value KernelEmitter::evaluateLookup(LookupOp op, const Keys &keys) {
