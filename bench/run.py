@@ -261,7 +261,7 @@ def parse_arguments():
     parser.add_argument("--envs", type=pathlib.Path, default=SOURCE / ".venv-bench",
                         help="where the peers are installed (default: .venv-bench)")
     parser.add_argument("--set", choices=[name for name in cases.SETS if name != "quick"], default="default",
-                        help="which cases; full has every peer too")
+                        help="which cases; full has every peer where no --peer is given")
     parser.add_argument("--case", type=cases.Case.parse, action="append", help="may be given several times")
     parser.add_argument("--peer", choices=[*PEERS, "all"], action="append",
                         help="may be given several times; Joinery is always measured")
@@ -282,7 +282,7 @@ def parse_arguments():
 
 
 def chosen_peers(arguments):
-    everything = arguments.set == "full" or "all" in (arguments.peer or [])
+    everything = "all" in (arguments.peer or []) or (arguments.set == "full" and not arguments.peer)
     if everything or not arguments.peer:
         return {name for name, peer in PEERS.items() if everything or peer.default}
     return {BASELINE, *arguments.peer}
