@@ -100,14 +100,14 @@ struct ExpandIntegerPower : OpRewritePattern<math::FPowIOp> {
   }
 };
 
-/// f64 to f16 with one rounding, which no processor of a level has an
+/// f64 to 16 bits with one rounding, which no processor of a level has an
 /// instruction for: to f32 rounded to odd (an inexact result gets an odd last
 /// bit), which has two bits to spare, so that rounding again is right.
 struct NarrowOnce : OpRewritePattern<arith::TruncFOp> {
   using OpRewritePattern::OpRewritePattern;
   static bool applies(arith::TruncFOp op) {
     return getElementTypeOrSelf(op.getIn().getType()).isF64() &&
-           getElementTypeOrSelf(op.getType()).isF16();
+           getElementTypeOrSelf(op.getType()).getIntOrFloatBitWidth() == 16;
   }
   LogicalResult matchAndRewrite(arith::TruncFOp op,
                                 PatternRewriter &rewriter) const override {

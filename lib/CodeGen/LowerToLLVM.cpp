@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "ExpandBFloat16.h"
 #include "joinery/CodeGen/EmitObject.h"
 #include "joinery/CodeGen/ExpandMath.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
@@ -126,6 +127,7 @@ void registerCodeGenDialects(DialectRegistry &registry) {
 void buildLowerToLLVM(OpPassManager &pm) {
   OpPassManager &func = pm.nest<func::FuncOp>();
   func.addPass(createExpandMathPass());
+  func.addPass(createExpandBFloat16Pass());
   func.addPass(createCSEPass());
   func.addPass(std::make_unique<LowerKernelBodyPass>());
   pm.addPass(std::make_unique<ConvertKernelsToLLVMPass>());
@@ -133,6 +135,7 @@ void buildLowerToLLVM(OpPassManager &pm) {
 
 void registerCodeGenPasses() {
   registerPass([] { return createExpandMathPass(); });
+  registerPass([] { return createExpandBFloat16Pass(); });
   registerPass([] { return std::make_unique<LowerKernelBodyPass>(); });
   registerPass([] { return std::make_unique<ConvertKernelsToLLVMPass>(); });
   PassPipelineRegistration<>("lower-to-llvm",

@@ -92,6 +92,7 @@ struct Optimize : optimize::impl::OptimizeBase<Optimize> {
 
 void joinery::buildOptimizePipeline(OpPassManager &manager,
                                     const OptimizeOptions &options) {
+  manager.addPass(optimize::createWidenHalves({options.keepRounding}));
   // Equal subplans first: how often a value is used decides what may move.
   manager.addPass(optimize::createMergeEqualPlans());
   manager.addPass(optimize::createOptimize({options.foldByteLimit}));

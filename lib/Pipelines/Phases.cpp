@@ -101,6 +101,7 @@ LogicalResult PhaseRunner::runPhase(Phase phase) {
   case Phase::Optimize: {
     PassManager pm(context);
     OptimizeOptions optimize;
+    optimize.keepRounding = options.keepRounding;
     optimize.selectOutputs = !options.keepPadding;
     if (options.until == Phase::Optimize)
       optimize.layers = options.layers;

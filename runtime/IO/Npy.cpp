@@ -11,6 +11,7 @@
 #include "runtime/Support/File.h"
 
 #include <algorithm>
+#include <cstring>
 #include <cerrno>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -116,6 +117,22 @@ Status readNpy(const std::string &path, Array &array) {
     return {JN_INVALID_INPUT, "'" + path + "' is not a regular file"};
   FileSource source(fd.get(), path, uint64_t(info.st_size));
   return readArray(source, "'" + path + "'", array);
+}
+
+Status widenBFloat16(Array &array) {
+  if (array.dtype != DType::BF16)
+    return {};
+  Array wide;
+  wide.shape = array.shape;
+  JN_TRY(wide.allocate());
+  for (int64_t i = 0; i < wide.elements(); ++i) {
+    uint16_t upper;
+    std::memcpy(&upper, array.data() + i * 2, sizeof(upper));
+    uint32_t bits = uint32_t(upper) << 16;
+    std::memcpy(wide.data() + i * 4, &bits, sizeof(bits));
+  }
+  array = std::move(wide);
+  return {};
 }
 
 static Status unwritable(const std::string &name) {

@@ -46,6 +46,10 @@ private:
   std::unique_ptr<char, void (*)(void *)> memory{nullptr, std::free};
 };
 
+/// The same values in f32 where `array` holds bfloat16, which NumPy lacks.
+/// Errors: JN_OUT_OF_MEMORY.
+Status widenBFloat16(Array &array);
+
 Status readNpy(const std::string &path, Array &array);
 /// Writes atomically. bfloat16, which NumPy lacks, is refused.
 Status writeNpy(const std::string &path, const Array &array);

@@ -47,6 +47,19 @@ def run_onnxruntime(path, cases, work):
     return [dict(zip(names, session.run(names, inputs))) for inputs, _ in cases]
 
 
+def runs_in_onnxruntime(path):
+    """Whether it has kernels for the model as it was exported; it has none for bf16 arithmetic."""
+    import onnxruntime
+    from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as Unsupported
+
+    onnxruntime.set_default_logger_severity(4)
+    try:
+        onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Unsupported:
+        return False
+    return True
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*")
@@ -62,6 +75,8 @@ def main():
         work = pathlib.Path(scratch)
         for name in arguments.names or models:
             folder = harness.ZOO / name
+            if arguments.onnxruntime and not runs_in_onnxruntime(folder / "model.onnx"):
+                continue
             source = onnx.load(folder / "model.onnx")
             cases = zoo.load_cases(folder / "cases.npz")
             for seed in range(arguments.seed, arguments.seed + arguments.seeds):

@@ -117,7 +117,7 @@ int main(int argc, char **argv) {
   app.require_subcommand(1);
   CompileOptions options;
   std::vector<std::string> emit;
-  std::string padding = "skip";
+  std::string padding = "skip", rounding = "drop";
 
   auto common = [&](CLI::App *command) {
     command->add_option("model", options.input, "the ONNX file")->required();
@@ -137,6 +137,12 @@ int main(int argc, char **argv) {
                      "skip: rows that the mask drops are zero; keep: they are "
                      "what the file says")
         ->check(CLI::IsMember({"skip", "keep"}))
+        ->capture_default_str();
+    command
+        ->add_option("--rounding", rounding,
+                     "drop: a model in f16 or bf16 is computed in f32; keep: "
+                     "values are rounded where the file says, slowly")
+        ->check(CLI::IsMember({"drop", "keep"}))
         ->capture_default_str();
   };
 
@@ -220,6 +226,7 @@ int main(int argc, char **argv) {
     return code ? 2 : 0;
   }
   options.keepPadding = padding == "keep";
+  options.keepRounding = rounding == "keep";
   if (options.precision == "auto")
     options.precision = fastestPrecision();
   for (const std::string &entry : renames) {

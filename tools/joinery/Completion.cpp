@@ -20,7 +20,7 @@ static constexpr char kScript[] = R"(_joinery() {
     case "${COMP_WORDS[1]}" in
     run) words="--inputs --input --outputs --output --deflate --threads --isa --verify --read --trace --help" ;;
     bench) words="--inputs --input --batch --seq --ragged --dim --seed --threads --seconds --json --isa --verify --read --trace --help" ;;
-    compile) words="-o --emit --compile-to --layers --precision --padding --levels --help" ;;
+    compile) words="-o --emit --compile-to --layers --precision --padding --rounding --levels --help" ;;
     compare) words="--inputs --reference --precision --max-error --min-cosine --threads --help" ;;
     *) words="--help" ;;
     esac

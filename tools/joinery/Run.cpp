@@ -52,7 +52,9 @@ static void printSignature(const Model &model) {
 }
 
 static Status writeOutputs(const Model &model, const RunOptions &options,
-                           const std::vector<Array> &outputs) {
+                           std::vector<Array> &outputs) {
+  for (Array &output : outputs)
+    JN_TRY(runtime::widenBFloat16(output));
   if (!options.outputsFile.empty()) {
     std::vector<runtime::NamedArray> named;
     for (uint32_t i = 0; i < outputs.size(); ++i)

@@ -24,6 +24,9 @@ enum class LayerForm {
 struct OptimizeOptions {
   /// Plans over tables alone become tables of at most this many bytes.
   int64_t foldByteLimit = 1 << 20;
+  /// Values are rounded to f16 where the model does (rounding=keep), rather
+  /// than computed in f32.
+  bool keepRounding = false;
   /// Rows that the mask drops are zero in every output (padding=skip).
   bool selectOutputs = true;
   /// The phases after `optimize` read one function: layers are for reading and

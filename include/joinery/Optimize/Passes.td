@@ -207,6 +207,28 @@ def MergeJoins : Pass<"rel-merge-joins", "::mlir::ModuleOp"> {
   ];
 }
 
+def WidenHalves : Pass<"rel-widen-halves", "::mlir::ModuleOp"> {
+  let summary = "Compute in f32 what a model computes in f16 or bf16";
+  let description = [{
+    Tables, arguments and results keep their types; they are widened where they
+    are read and narrowed where they are returned. Between them every relation
+    and scalar of 16-bit floats becomes f32, and casts to 16 bits vanish with
+    their rounding. This is a policy (rounding=drop) and no law: results differ
+    from those of a runtime that rounds after each node, by those roundings.
+    Expects modules before `rel-optimize`, in one function or several that do
+    not call each other.
+  }];
+  let dependentDialects = ["::joinery::rel::RelDialect",
+                           "::mlir::arith::ArithDialect"];
+  let options = [
+    Option<"keep", "keep", "bool", "false",
+           "Widen nothing; refuse models that compute in bf16">
+  ];
+  let statistics = [
+    Statistic<"numWidened", "num-widened", "Number of relations that were 16-bit floats">
+  ];
+}
+
 def SelectOutputs : Pass<"rel-select-outputs", "::mlir::ModuleOp"> {
   let summary = "Make rows that the mask drops zero in the outputs";
   let description = [{

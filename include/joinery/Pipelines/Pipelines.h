@@ -44,6 +44,8 @@ struct CompileOptions {
   std::string dumpPhases;
   std::string precision = "f32"; // or "bf16"
   bool keepPadding = false;
+  /// Round to f16 and bf16 where the model does, rather than compute in f32.
+  bool keepRounding = false;
   /// How the plan shows its layers; only where `optimize` is the last phase.
   LayerForm layers = LayerForm::Inline;
   /// Other names in C for inputs and outputs, by ONNX name.
