@@ -155,9 +155,12 @@ bool makeWorker() {
   if (pthread_attr_init(&attributes) != 0)
     return false;
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  // Signals are the application's: its own threads shall get them.
+  // Signals are the application's: its own threads shall get them. A fault is
+  // of the thread that makes it: blocked, it would pass the handler by.
   sigset_t all, old;
   sigfillset(&all);
+  for (int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS})
+    sigdelset(&all, fault);
   pthread_sigmask(SIG_SETMASK, &all, &old);
   pthread_t thread;
   bool made = pthread_create(&thread, &attributes, Worker::main, &worker) == 0;
