@@ -26,7 +26,7 @@ llvm::ArrayRef<Isa> allIsas() {
        .cpu = "x86-64-v3",
        .features = "",
        .l1 = 32 << 10,
-       .l2 = 256 << 10},
+       .l2 = 512 << 10},
       {.name = "avx512",
        .lanes = 16,
        .registers = 32,
