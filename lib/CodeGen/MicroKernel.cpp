@@ -7,6 +7,7 @@
 
 #include "joinery/CodeGen/MicroKernel.h"
 #include "MicroKernelBuilder.h"
+#include "TileKernel.h"
 
 using namespace mlir;
 
@@ -280,7 +281,10 @@ func::FuncOp getOrCreateGemm(ModuleOp module, const Isa &isa, int64_t width,
                      std::to_string(width) + "_" + isa.name;
   if (auto func = module.lookupSymbol<func::FuncOp>(name))
     return func;
-  func::FuncOp func = GemmGenerator(module, isa, width, operands, name).run();
+  func::FuncOp func =
+      operands == Operands::Pairs && isa.tiles
+          ? createTileGemm(module, isa, width, name)
+          : GemmGenerator(module, isa, width, operands, name).run();
   // What the cost model knows it by.
   Builder b(module.getContext());
   func->setAttr("gemm_width", b.getI64IntegerAttr(width));

@@ -87,6 +87,12 @@ public:
     Value low = firstLanes(rest), high = firstLanes(k.sub(rest, k.constant(n)));
     // `lower` and `upper` hold consecutive elements; pairs stay adjacent.
     auto convert = [&](Value lower, Value upper, Value to) {
+      if (!isa.roundsBF16) {
+        auto half = VectorType::get(n, k.b.getBF16Type());
+        k.store(arith::TruncFOp::create(k.b, half, lower), to);
+        k.store(arith::TruncFOp::create(k.b, half, upper), k.at(to, n / 2));
+        return;
+      }
       auto halves = VectorType::get(2 * n, k.b.getBF16Type());
       Value packed =
           LLVM::CallIntrinsicOp::create(
@@ -270,7 +276,7 @@ func::FuncOp getOrCreateCopyRows(ModuleOp module, const Isa &isa) {
 }
 
 func::FuncOp getOrCreatePackPairs(ModuleOp module, const Isa &isa) {
-  assert(isa.dotBF16 && "the level has no instruction for it");
+  assert(isa.dotBF16 && "the level multiplies no pairs");
   std::string name = "jn_pack_bf16_" + isa.name;
   if (auto func = module.lookupSymbol<func::FuncOp>(name))
     return func;

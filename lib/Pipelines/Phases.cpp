@@ -47,6 +47,7 @@ void joinery::registerDialects(DialectRegistry &registry) {
 }
 
 std::string joinery::fastestPrecision() {
+  // Whatever has tiles has these products as well.
   return __builtin_cpu_supports("avx512bf16") ? "bf16" : "f32";
 }
 
@@ -125,7 +126,8 @@ LogicalResult PhaseRunner::runPhase(Phase phase) {
     return fusePipelines(*module);
   case Phase::Lower: {
     SmallVector<const Isa *> isas;
-    for (const Isa &isa : allIsas())
+    for (const Isa &isa :
+         options.isas.empty() ? allIsas() : ArrayRef<Isa>(options.isas))
       if (options.levels.empty() ||
           llvm::is_contained(options.levels, isa.name))
         isas.push_back(&isa);

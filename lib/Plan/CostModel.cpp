@@ -9,12 +9,39 @@
 #include "joinery/CodeGen/Isa.h"
 #include "llvm/Support/MathExtras.h"
 #include <algorithm>
+#include <cmath>
 
 using namespace joinery;
+
+/// The kernel of TileKernel.cpp: blocks of 2 x 3 tiles, then single rows of
+/// tiles; what k leaves over is one more step of those.
+static double tileCycles(const plan::Target &target, int64_t width,
+                         int64_t rows, int64_t pairs) {
+  double columns = double(width / kTileRows);
+  double groups = std::ceil(columns / 3);
+  auto block = [&](double rowTiles, double steps) {
+    // Each tile of B once, and of A once for each column but at turns.
+    double loads = columns + groups + columns * (rowTiles - 1);
+    return steps * std::max(rowTiles * columns * target.tileProduct,
+                            loads * target.tileLoad) +
+           rowTiles * columns * target.tileStore + target.tile;
+  };
+  double steps = double(pairs / kTileRows);
+  int64_t whole = rows / (2 * kTileRows) * (2 * kTileRows);
+  double cycles = target.gemmCall + double(rows / (2 * kTileRows)) * block(2, steps);
+  cycles += double(llvm::divideCeil(rows - whole, kTileRows)) *
+            (target.gemmCall + block(1, steps));
+  if (pairs % kTileRows)
+    cycles += double(llvm::divideCeil(rows, kTileRows)) *
+              (target.gemmCall + block(1, 1));
+  return cycles;
+}
 
 double plan::gemmCycles(const Target &target, Operands operands, int64_t width,
                         int64_t rows, int64_t depth) {
   const Isa &isa = target.isa;
+  if (isa.tiles && operands == Operands::Pairs)
+    return tileCycles(target, width, rows, depth);
   int64_t sums = isa.mr * isa.nr / isa.lanes;
   int64_t columns = width % isa.nr == 0 ? isa.nr : width;
   int64_t most = std::min<int64_t>(12, sums * isa.lanes / columns);
@@ -80,18 +107,21 @@ int64_t plan::choosePanelWidth(int64_t n, int64_t widest) {
 std::vector<plan::BlocksCost>
 plan::contractionBlocks(int64_t k, int64_t n, int64_t width, bool wholeRows,
                         int64_t weightBytes, const Isa &isa) {
-  // Blocks of rows are whole register blocks of every level.
-  constexpr int64_t element = 4, unit = 24, most = 192, least = 48;
+  // Blocks of rows are whole register blocks of every level without tiles, or
+  // whole pairs of tiles; slices of k are whole steps.
+  constexpr int64_t element = 4, least = 48;
+  int64_t unit = isa.tiles ? 2 * kTileRows : 24;
+  int64_t most = isa.tiles ? 384 : 192;
+  int64_t step = isa.tiles ? kPairDepth * kTileRows : 16;
   // Bytes a cycle: weights come from memory once for each block of rows, and
   // results that wait go to the level-2 cache and back with each slice of k.
   constexpr double fromMemory = 16, fromCache = 16;
   int64_t budget = cacheBudget(isa);
   std::vector<BlocksCost> all;
   for (int64_t parts = 1; parts <= int64_t(llvm::divideCeil(k, 128)); ++parts) {
-    // Slices are equal up to a multiple of 16: a short last one wastes its
-    // start.
+    // Slices are equal up to a step: a short last one wastes its start.
     int64_t slice =
-        parts == 1 ? k : llvm::alignTo(llvm::divideCeil(k, parts), 16);
+        parts == 1 ? k : llvm::alignTo(llvm::divideCeil(k, parts), step);
     int64_t count = llvm::divideCeil(k, slice);
     bool waiting = wholeRows || count > 1;
     int64_t panel = slice * width * weightBytes;
@@ -100,7 +130,7 @@ plan::contractionBlocks(int64_t k, int64_t n, int64_t width, bool wholeRows,
     int64_t rows = (budget - panel) / perRow / unit * unit;
     // A panel is read again for each register block: it takes a quarter at most.
     bool fits = rows >= least && panel <= budget / 4;
-    rows = std::clamp(rows, least, most);
+    rows = std::clamp(rows, int64_t(llvm::alignTo(least, unit)), most);
     double cost = double(k) * n * weightBytes / rows / fromMemory +
                   double(count - 1) * n * 2 * element / fromCache;
     if (!fits)

@@ -243,6 +243,8 @@ DictionaryAttr Planner::design(const Breaker &breaker, Breakers &breakers,
   SmallVector<NamedAttribute> entries;
   std::optional<ContractionBlocks> common;
   for (const Isa &isa : llvm::reverse(allIsas())) {
+    if (isa.dotBF16 && options.precision != Precision::BF16)
+      continue; // has no code of its own
     ContractionBlocks chosen = chooseContractionBlocks(
         k, n, choosePanelWidth(n, options.panelWidth), whole,
         options.precision == Precision::BF16 ? 2 : 4, isa);

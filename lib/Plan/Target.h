@@ -38,6 +38,9 @@ struct Target {
   /// The part of a chain's waiting that other rows do not fill.
   double exposedLatency = 0.3;
 
+  /// A product of tiles, a tile's load and its store.
+  double tileProduct = 16, tileLoad = 8, tileStore = 16;
+
   //===--- Overheads ------------------------------------------------------===//
   /// A step's dispatch, a call of a kernel, a worker that takes part.
   double step = 130, worker = 900;
@@ -61,6 +64,8 @@ struct Target {
   }
   /// FLOP per cycle of the loop that the peak is measured with.
   double flopsPerCycle() const {
+    if (isa.tiles) // 32 x 16 x 16 multiply-adds
+      return 2.0 * 2 * kTileRows * kTileRows * kTileRows / tileProduct;
     return 2 * multiplyAdds * double(isa.lanes) * (isa.dotBF16 ? 2 : 1);
   }
   /// Bytes per cycle of what a run of so many bytes in all reads once.

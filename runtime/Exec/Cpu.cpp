@@ -55,7 +55,8 @@ static constexpr Feature kAvx512Features[] = {{"AVX512F", 7, EBX, 16},
                                               {"AVX512VL", 7, EBX, 31}};
 static constexpr Feature kAvx512Bf16Features[] = {
     {"AVX512_BF16", 7, EAX, 5, 1}};
-static constexpr Feature kAmxFeatures[] = {{"AMX_BF16", 7, EDX, 22},
+static constexpr Feature kAmxFeatures[] = {{"AVX512_BF16", 7, EAX, 5, 1},
+                                           {"AMX_BF16", 7, EDX, 22},
                                            {"AMX_TILE", 7, EDX, 24}};
 
 /// The register states that the system saves and restores (XCR0).
@@ -74,6 +75,10 @@ static bool requestTiles() {
   static const bool granted =
       ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
   return granted;
+}
+
+std::string_view baseLevel(std::string_view level) {
+  return level == "amx" || level == "avx512_bf16" ? "avx512" : "";
 }
 
 std::string missingFeatures(std::string_view level) {

@@ -19,6 +19,10 @@ namespace joinery::runtime {
 inline constexpr std::string_view kLevels[] = {"amx", "avx512_bf16", "avx512",
                                                "avx2"};
 
+/// The level whose code serves where the object has none for `level`, or "":
+/// levels that only multiply bf16 differ from it in those products.
+std::string_view baseLevel(std::string_view level);
+
 /// What this processor and system lack for the level: "" if nothing, else
 /// feature names ("AVX512F AVX512VL"), or a sentence about the system. For
 /// "amx" it asks the kernel for the tile registers, once per process.

@@ -145,6 +145,9 @@ Status Model::chooseLevel(const JnObject &object, const Options &options) {
                                 " cannot be used: this processor lacks " +
                                 missing};
   JN_TRY(tryLevel(object, forced));
+  // An object leaves out levels that would only repeat the one they extend.
+  if (!chosen && !baseLevel(forced).empty())
+    JN_TRY(tryLevel(object, std::string(baseLevel(forced))));
   if (chosen)
     return {};
   return {JN_UNSUPPORTED, source + forced +

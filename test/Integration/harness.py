@@ -14,6 +14,7 @@ DONE, UNSERVABLE, USAGE = 0, 1, 2
 
 # The flags that a level needs, as /proc/cpuinfo spells them.
 LEVELS = {
+    "amx": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16", "amx_tile", "amx_bf16"},
     "avx512_bf16": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16"},
     "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"},
     "avx2": {"avx2", "fma"},
@@ -33,7 +34,7 @@ def isa_levels(precision="f32"):
     flags = cpu_flags()
     return [
         level for level, needs in LEVELS.items()
-        if needs <= flags and (precision == "bf16" or not level.endswith("bf16"))
+        if needs <= flags and (precision == "bf16" or level in ("avx512", "avx2"))
     ]
 
 
@@ -50,14 +51,25 @@ def tool(name):
     return str(pathlib.Path(folder) / name)
 
 
-def joinery(*arguments, isa=None, timeout=300):
+def test_tool(name):
+    return str(pathlib.Path(tool(name)).parent.parent / "test" / "bin" / name)
+
+
+def joinery(*arguments, isa=None, preload=None, timeout=300):
     """Runs `joinery` and returns (exit code, everything it printed)."""
     env = dict(os.environ)
     env.pop("JOINERY_ISA", None)
     if isa:
         env["JOINERY_ISA"] = isa
+    if preload:
+        env["LD_PRELOAD"] = preload
+    return run(tool("joinery"), *arguments, env=env, timeout=timeout)
+
+
+def run(*command, env=None, timeout=300):
+    """Runs a command and returns (exit code, everything it printed)."""
     done = subprocess.run(
-        [tool("joinery"), *map(str, arguments)],
+        list(map(str, command)),
         env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -1,12 +1,13 @@
 """Compiles models of test/zoo and compares every case with its expected outputs.
 
-    zoo.py [--work DIR] [--precision bf16] [NAME...]    all models where no name is given
+    zoo.py [--work DIR] [--precision bf16|tiles] [NAME...]    all models where no name is given
 
 Each case runs at 1 and 2 threads on each instruction-set level of this machine.
 Required: the error on rows that the mask keeps is within the bar, both thread
 counts give the same bits, and rows that the mask drops are zero. In bf16 the bar
-is the least cosine of a token with the expected one, and a wider error. Models in
-f16 or bf16 are compared with the f32 model that they were made from.
+is the least cosine of a token with the expected one, and a wider error; `tiles` is
+bf16 on tile registers, emulated where the machine has none. Models in f16 or bf16
+are compared with the f32 model that they were made from.
 """
 
 import argparse
@@ -69,22 +70,30 @@ def compare(report, where, model, inputs, want, got, precision="f32"):
 def run_model(report, model, folder, work, precision):
     prefix = work / model["name"] / "model"
     prefix.parent.mkdir(parents=True, exist_ok=True)
-    code, output = harness.joinery("compile", folder / "model.onnx", "-o", prefix, "--precision", precision)
+    tiles = precision == "tiles"
+    if tiles:
+        precision = "bf16"
+        code, output = harness.run(harness.test_tool("joinery-tile-compile"), folder / "model.onnx", prefix)
+    else:
+        code, output = harness.joinery("compile", folder / "model.onnx", "-o", prefix, "--precision", precision)
     if not report.check(code == harness.DONE, model["name"], f"compile exits {code}"):
         print(harness.first_lines(output))
         return
     for index, (inputs, want) in enumerate(load_cases(folder / "cases.npz")):
         given = prefix.parent / f"in{index}.npz"
         np.savez(given, **inputs)
-        for isa in harness.isa_levels(precision):
+        for isa in ["avx2"] if tiles else harness.isa_levels(precision):
             bits = None
             for threads in THREADS:
                 where = (model["name"], f"c{index}", isa, f"{threads} threads")
                 result = prefix.parent / "out.npz"
                 result.unlink(missing_ok=True)
                 code, output = harness.joinery(
-                    "run", prefix, "--inputs", given, "--outputs", result, "--threads", threads, isa=isa
+                    "run", prefix, "--inputs", given, "--outputs", result, "--threads", threads, isa=isa,
+                    preload=harness.test_tool("joinery-tile-emulator.so") if tiles else None,
                 )
+                if tiles:
+                    report.check("tiles: native" in output or ("tiles: emul" in output and ", 0 inst" not in output), *where, "there were no tiles")
                 if not report.check(code == harness.DONE, *where, f"run exits {code}"):
                     print(harness.first_lines(output))
                     continue
@@ -103,7 +112,7 @@ def main():
     parser.add_argument("names", nargs="*")
     parser.add_argument("--zoo", type=pathlib.Path, default=harness.ZOO)
     parser.add_argument("--work", type=pathlib.Path)
-    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
+    parser.add_argument("--precision", choices=["f32", "bf16", "tiles"], default="f32")
     arguments = parser.parse_args()
 
     models = {m["name"]: m for m in json.loads((arguments.zoo / "index.json").read_text())}

@@ -1,6 +1,7 @@
 // RUN: joinery-opt --plan=bf16 %s | FileCheck %s
 // RUN: joinery-opt --plan=bf16 --fuse --lower=level=avx2 %s | FileCheck %s --check-prefix=DECODE
 // RUN: joinery-opt --plan=bf16 --fuse --lower=level=avx512_bf16 %s | FileCheck %s --check-prefix=PAIRS
+// RUN: joinery-opt --plan=bf16 --fuse --lower=level=amx %s | FileCheck %s --check-prefix=TILES
 
 !x = !rel.rel<[s: ?S, h: 3, d: 21] x f32>
 !w = !rel.rel<[h: 3, d: 21, n: 96] x f32>
@@ -35,6 +36,20 @@ rel.table @w : !w from "m.onnx" at 0 length 24192
 // PAIRS: call @jn_pack_bf16_avx512_bf16
 // PAIRS: scf.for
 // PAIRS: call @jn_gemm_bf16x48_avx512_bf16
+
+// Tests that a level with tiles has a kernel for pairs of tiles of rows and one
+// for the rest, whose shapes are known when it is called.
+// TILES: func.func private @jn_gemm_bf16x48_amx_edge
+// TILES: llvm.load volatile
+// TILES-COUNT-3: llvm.x86.tdpbf16ps.internal
+// TILES: func.func private @jn_gemm_bf16x48_amx_rows
+// TILES-COUNT-6: llvm.x86.tdpbf16ps.internal
+// TILES: func.func private @jn_gemm_bf16x48_amx(
+// TILES: call @jn_gemm_bf16x48_amx_rows
+// TILES: call @jn_gemm_bf16x48_amx_edge
+// TILES: func.func private @k0_amx
+// TILES: call @jn_pack_bf16_amx
+// TILES: call @jn_gemm_bf16x48_amx(
 func.func @main(%x: !x {rel.name = "x", rel.shape = ["?S", "3", "21"]})
     -> (!y {rel.name = "y", rel.shape = ["?S", "96"], rel.dims = [["s"], ["n"]]}) {
   %w = rel.scan @w : !w

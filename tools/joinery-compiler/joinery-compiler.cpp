@@ -180,7 +180,7 @@ int main(int argc, char **argv) {
       ->add_option("--levels", options.levels,
                    "instruction-set levels to generate (default: all)")
       ->delimiter(',')
-      ->check(CLI::IsMember({"avx2", "avx512", "avx512_bf16"}));
+      ->check(CLI::IsMember({"avx2", "avx512", "avx512_bf16", "amx"}));
 
   compile->footer("joinery compile model.onnx -o build/model\n"
                   "joinery compile model.onnx -o build/model --precision=bf16\n"

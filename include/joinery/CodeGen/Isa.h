@@ -31,6 +31,8 @@ inline constexpr int64_t kPanelWidth = 48;
 /// Contraction steps that share a 32-bit lane of a bf16 panel: the first in the
 /// low half.
 inline constexpr int64_t kPairDepth = 2;
+/// Rows of a tile register, and 32-bit lanes of one of its rows.
+inline constexpr int64_t kTileRows = 16;
 /// Every row of kernel scratch is padded to a multiple of this many elements.
 inline constexpr int64_t kRowPadding = 16;
 
@@ -54,8 +56,15 @@ struct Isa {
   int64_t l1, l2;
   /// Multiplies pairs of bf16 and adds them up in f32 with one instruction.
   bool dotBF16 = false;
+  /// Rounds f32 to such pairs with one instruction.
+  bool roundsBF16 = false;
+  /// Multiplies such pairs on tile registers of 16 x 16 lanes.
+  bool tiles = false;
   /// The level whose code serves kernels that have no such products.
   std::string base = {};
+
+  /// Rows that tasks and blocks of rows are whole multiples of.
+  int64_t rowUnit() const { return tiles ? kTileRows : mr; }
 
   /// How many vectors one 16-element group takes.
   int64_t vectorsPer16() const { return kRowPadding / lanes; }

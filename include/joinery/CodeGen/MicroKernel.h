@@ -44,7 +44,8 @@ inline Operands pairOperands(const Isa &isa) {
 ///   C[M][width] = (accumulate ? C : 0) + A[M][K] * B[K][width]
 /// Rows of A, B and C are contiguous. An element's bits depend on its row of A
 /// and its column of B only: not on M, not on the row's place. Cutting K into
-/// calls that accumulate does not change them either.
+/// calls that accumulate does not change them either (with tiles, where K is cut
+/// at multiples of 16 pairs: an instruction adds so many up by itself).
 /// Where `next` is not null and M is not small, as much as the call reads of B is prefetched from
 /// there into the level-2 cache: the panel that the following call reads as B
 /// (its row stride is taken to be `width`).
@@ -55,8 +56,8 @@ mlir::func::FuncOp getOrCreateGemm(mlir::ModuleOp module, const Isa &isa,
 /// Rounds f32 rows to pairs of bf16, to the nearest and to even:
 ///   (src: ptr, ld: i64, rows: i64, cols: i64, dst: ptr, ldd: i64)
 ///   pair p of row r of dst = src[r][2p], src[r][2p + 1]  (zero past `cols`)
-/// ldd counts pairs. A row of dst is written up to the next multiple of 16
-/// pairs. For levels that have the product of pairs.
+/// ldd counts pairs. A row of dst is written in whole vectors of the level. For
+/// levels that have the product of pairs.
 mlir::func::FuncOp getOrCreatePackPairs(mlir::ModuleOp module, const Isa &isa);
 
 /// f32 transpose with an optional gather:

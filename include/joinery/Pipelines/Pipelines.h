@@ -8,6 +8,7 @@
 #ifndef JOINERY_PIPELINES_PIPELINES_H
 #define JOINERY_PIPELINES_PIPELINES_H
 
+#include "joinery/CodeGen/Isa.h"
 #include "joinery/Optimize/Passes.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -51,6 +52,8 @@ struct CompileOptions {
   /// Other names in C for inputs and outputs, by ONNX name.
   std::map<std::string, std::string> rename;
   std::vector<std::string> levels; // instruction-set levels; empty: all
+  /// Descriptions to generate code for in place of the known levels'.
+  std::vector<Isa> isas;
   /// Called when a phase begins, for progress.
   std::function<void(Phase)> onPhase;
 };

@@ -18,11 +18,12 @@ using namespace mlir;
 namespace joinery::test {
 
 bool canRun(const Isa &isa) {
-  if (isa.name == "avx512_bf16" && !__builtin_cpu_supports("avx512bf16"))
+  if (isa.dotBF16 && isa.base == "avx512" &&
+      !__builtin_cpu_supports("avx512bf16"))
     return false;
   if (isa.name == "avx512" || isa.base == "avx512")
     return __builtin_cpu_supports("x86-64-v4");
-  return isa.name == "avx2" && __builtin_cpu_supports("x86-64-v3");
+  return __builtin_cpu_supports("x86-64-v3");
 }
 
 std::unique_ptr<MLIRContext> makeContext() {

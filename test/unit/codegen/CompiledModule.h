@@ -19,7 +19,8 @@
 
 namespace joinery::test {
 
-/// Whether this machine runs code of the level.
+/// Whether this machine runs code of the level, where tiles are emulated if it
+/// has none.
 bool canRun(const Isa &isa);
 
 /// A context with everything that kernels need.

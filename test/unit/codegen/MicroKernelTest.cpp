@@ -7,10 +7,13 @@
 
 #include "joinery/CodeGen/MicroKernel.h"
 #include "CompiledModule.h"
+#include "TileEmulator.h"
+#include "TileLevel.h"
 #include "gtest/gtest.h"
 
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <random>
 
 using namespace joinery;
@@ -31,11 +34,20 @@ std::vector<float> randomFloats(size_t count, unsigned seed) {
   return values;
 }
 
+/// A level by name; `tiles_on_avx2` is the tiles of `amx` among code that any
+/// machine runs.
+const Isa *levelOf(const std::string &name) {
+  if (name != "tiles_on_avx2")
+    return findIsa(name);
+  static const Isa isa = tilesOnAvx2("tiles_on_avx2");
+  return &isa;
+}
+
 /// The kernels of one level in one shared object.
 class MicroKernels : public testing::TestWithParam<std::string> {
 protected:
   void SetUp() override {
-    isa = findIsa(GetParam());
+    isa = levelOf(GetParam());
     ASSERT_NE(isa, nullptr);
     if (!canRun(*isa))
       GTEST_SKIP() << "this machine lacks " << isa->name;
@@ -50,9 +62,12 @@ protected:
   void compile() {
     compiled = std::make_unique<CompiledModule>(*module, names);
     ASSERT_EQ(compiled->error(), "");
+    // LLVM handles SIGILL too, once it has written files.
+    emulator.emplace();
   }
 
   const Isa *isa = nullptr;
+  std::optional<TileEmulator> emulator;
   std::unique_ptr<mlir::MLIRContext> context;
   mlir::OwningOpRef<mlir::ModuleOp> module;
   std::vector<std::string> names;
@@ -62,6 +77,8 @@ protected:
 // Tests that every width agrees with a double-precision sum, for tails of M and
 // K, foreign strides and both values of `accumulate`, and writes nothing else.
 TEST_P(MicroKernels, Gemm) {
+  if (isa->tiles)
+    GTEST_SKIP() << "tiles are for pairs only";
   for (int64_t width : {16, 32, 48, 64})
     exportFunction(getOrCreateGemm(*module, *isa, width));
   compile();
@@ -100,6 +117,8 @@ TEST_P(MicroKernels, Gemm) {
 // Tests that a row's bits depend on neither M nor its place, and that cutting
 // the contraction into slices keeps them.
 TEST_P(MicroKernels, GemmBits) {
+  if (isa->tiles)
+    GTEST_SKIP() << "tiles are for pairs only";
   exportFunction(getOrCreateGemm(*module, *isa, 48));
   compile();
   auto *gemm = compiled->get<Gemm>(names[0]);
@@ -156,6 +175,8 @@ std::vector<uint32_t> pairPanel(int64_t k, int64_t width, int64_t ldb,
 // Tests that decoding a panel of bf16 pairs gives the bits of the f32 kernel on
 // the rounded weights, for odd and even k.
 TEST_P(MicroKernels, GemmDecodesPairs) {
+  if (isa->tiles)
+    GTEST_SKIP() << "tiles are for pairs only";
   for (int64_t width : {16, 48, 64}) {
     exportFunction(
         getOrCreateGemm(*module, *isa, width, Operands::DecodedPairs));
@@ -189,20 +210,52 @@ TEST_P(MicroKernels, GemmDecodesPairs) {
 
 using Pack = void(const float *, int64_t, int64_t, int64_t, uint32_t *, int64_t);
 
-// Tests that rows are rounded to pairs, with zeros up to whole vectors, and that
-// products of pairs agree with a double-precision sum.
-TEST_P(MicroKernels, GemmMultipliesPairs) {
+/// What the packing kernel makes of rows.
+std::vector<uint32_t> packRows(const std::vector<float> &a, int64_t lda,
+                               int64_t m, int64_t k, int64_t ldp,
+                               int64_t lanes) {
+  std::vector<uint32_t> packed((m + 1) * ldp, 7);
+  int64_t written = ((k + 1) / 2 + lanes - 1) / lanes * lanes;
+  for (int64_t r = 0; r < m; ++r)
+    for (int64_t i = 0; i < written; ++i) {
+      auto at = [&](int64_t c) -> uint32_t {
+        return c < k ? toHalf(a[r * lda + c]) : 0;
+      };
+      packed[r * ldp + i] = at(2 * i) | at(2 * i + 1) << 16;
+    }
+  return packed;
+}
+
+// Tests that rows are rounded to pairs, with zeros up to whole vectors, and
+// nothing else is written.
+TEST_P(MicroKernels, PackPairs) {
   if (!isa->dotBF16)
     GTEST_SKIP() << isa->name << " has no product of pairs";
   exportFunction(getOrCreatePackPairs(*module, *isa));
+  compile();
+  auto *pack = compiled->get<Pack>(names[0]);
+  for (int64_t m : {0, 1, 3, 8})
+    for (int64_t k : {1, 2, 5, 31, 32, 33, 48, 64, 101}) {
+      int64_t lda = k + 3, ldp = ((k + 1) / 2 + 15) / 16 * 16 + 16;
+      auto a = randomFloats((m + 1) * lda, 1);
+      std::vector<uint32_t> packed((m + 1) * ldp, 7);
+      pack(a.data(), lda, m, k, packed.data(), ldp);
+      ASSERT_EQ(packed, packRows(a, lda, m, k, ldp, isa->lanes)) << m << "x" << k;
+    }
+}
+
+// Tests that products of pairs agree with a double-precision sum.
+TEST_P(MicroKernels, GemmMultipliesPairs) {
+  if (!isa->dotBF16)
+    GTEST_SKIP() << isa->name << " has no product of pairs";
   for (int64_t width : {16, 32, 48, 64})
     exportFunction(getOrCreateGemm(*module, *isa, width, Operands::Pairs));
   compile();
-  auto *pack = compiled->get<Pack>(names[0]);
-  size_t which = 1;
+  size_t which = 0;
+  uint64_t before = TileEmulator::emulated();
   for (int64_t width : {16, 32, 48, 64}) {
     auto *gemm = compiled->get<Gemm>(names[which++]);
-    for (int64_t m : {0, 1, 3, 7, 8, 23})
+    for (int64_t m : {0, 1, 3, 7, 8, 23, 32, 49, 71})
       for (int64_t k : {1, 2, 5, 31, 32, 33, 48, 64, 101})
         for (bool accumulate : {false, true}) {
           int64_t lda = k + 3, ldb = width + 16, ldc = width + 5;
@@ -211,17 +264,7 @@ TEST_P(MicroKernels, GemmMultipliesPairs) {
           auto b = randomFloats((k + 1) * width, 2);
           auto c = randomFloats((m + 1) * ldc, 3), expected = c;
           auto lanes = pairPanel(k, width, ldb, b);
-          std::vector<uint32_t> packed((m + 1) * ldp, 7);
-          pack(a.data(), lda, m, k, packed.data(), ldp);
-          for (int64_t r = 0; r < m; ++r) {
-            for (int64_t i = 0; i < ldp - 16; ++i) {
-              auto at = [&](int64_t c) -> uint32_t {
-                return c < k ? toHalf(a[r * lda + c]) : 0;
-              };
-              ASSERT_EQ(packed[r * ldp + i], at(2 * i) | at(2 * i + 1) << 16);
-            }
-            ASSERT_EQ(packed[(r + 1) * ldp - 16], 7u) << "padding was written";
-          }
+          auto packed = packRows(a, lda, m, k, ldp, isa->lanes);
           auto rows = reinterpret_cast<const float *>(packed.data());
           auto panel = reinterpret_cast<const float *>(lanes.data());
           gemm(rows, ldp, panel, ldb, c.data(), ldc, m, pairs, accumulate,
@@ -241,17 +284,21 @@ TEST_P(MicroKernels, GemmMultipliesPairs) {
               << "padding was written";
         }
   }
+  // A machine without tiles must have met them.
+  if (isa->tiles && canRun(*isa) && !hasTiles()) {
+    EXPECT_GT(TileEmulator::emulated(), before);
+  }
 }
 
 // Tests the same of products of pairs: bits depend on neither M nor a row's
-// place nor how the contraction is cut.
+// place nor how the contraction is cut, at whole steps where there are tiles.
 TEST_P(MicroKernels, PairBits) {
   if (!isa->dotBF16)
     GTEST_SKIP() << isa->name << " has no product of pairs";
   exportFunction(getOrCreateGemm(*module, *isa, 48, Operands::Pairs));
   compile();
   auto *gemm = compiled->get<Gemm>(names[0]);
-  constexpr int64_t m = 23, pairs = 101, width = 48;
+  constexpr int64_t m = 71, pairs = 101, width = 48;
   auto left = randomFloats(2 * pairs * m, 5);
   auto right = randomFloats(2 * pairs * width, 6);
   auto b = pairPanel(2 * pairs, width, width, right);
@@ -267,14 +314,17 @@ TEST_P(MicroKernels, PairBits) {
   gemm(rows, pairs, panel, width, whole.data(), width, m, pairs, false,
        nullptr);
   for (int64_t first : {0, 1, 5})
-    for (int64_t count = 1; first + count <= m; ++count) {
+    for (int64_t count = 1; first + count <= m; count += 1 + count / 8) {
       gemm(rows + first * pairs, pairs, panel, width, part.data(), width, count,
            pairs, false, nullptr);
       ASSERT_EQ(0, std::memcmp(part.data(), whole.data() + first * width,
                                count * width * sizeof(float)))
           << count << " rows from " << first;
     }
-  for (int64_t cut : {1, 48, 77, 100}) {
+  std::vector<int64_t> cuts = {1, 48, 77, 100};
+  if (isa->tiles)
+    cuts = {16, 48, 96};
+  for (int64_t cut : cuts) {
     gemm(rows, pairs, panel, width, part.data(), width, m, cut, false, nullptr);
     gemm(rows + cut, pairs, panel + cut * width, width, part.data(), width, m,
          pairs - cut, true, nullptr);
@@ -296,6 +346,8 @@ std::vector<int32_t> someRows(int64_t rows) {
 // Tests that a transpose moves every element, pads with zeros to a multiple of
 // 16 rows and writes nothing else.
 TEST_P(MicroKernels, Transpose) {
+  if (isa->tiles)
+    GTEST_SKIP() << "tiles are for pairs only";
   exportFunction(getOrCreateTranspose(*module, *isa));
   compile();
   auto *transpose = compiled->get<Move>(names[0]);
@@ -319,6 +371,8 @@ TEST_P(MicroKernels, Transpose) {
 
 // Tests that rows are copied, whatever their length, and nothing else is.
 TEST_P(MicroKernels, CopyRows) {
+  if (isa->tiles)
+    GTEST_SKIP() << "tiles are for pairs only";
   exportFunction(getOrCreateCopyRows(*module, *isa));
   compile();
   auto *copyRows = compiled->get<Move>(names[0]);
@@ -340,7 +394,8 @@ TEST_P(MicroKernels, CopyRows) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, MicroKernels,
-                         testing::Values("avx2", "avx512", "avx512_bf16"),
+                         testing::Values("avx2", "avx512", "avx512_bf16", "amx",
+                                         "tiles_on_avx2"),
                          [](const auto &info) { return info.param; });
 
 } // namespace

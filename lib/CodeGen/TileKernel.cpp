@@ -1,0 +1,282 @@
+//===- TileKernel.cpp - Contractions on tile registers --------------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A tile holds 16 rows of 16 lanes. A product of tiles (tdpbf16ps) adds, for 16
+// rows of A and 16 columns of the panel, 16 steps of pairs to 16 x 16 sums.
+//
+//   rows of 32 at a time: the sums of 2 x 3 tiles stay in registers for all of
+//   k, which leaves one register for A and one for B
+//   fewer rows, and what k leaves over: 1 x 3 tiles of a shape given at run time
+//
+// Tiles have one shape for all of a function, so each of the two is one.
+//
+//===----------------------------------------------------------------------===//
+
+#include "MicroKernelBuilder.h"
+#include "TileKernel.h"
+#include "joinery/CodeGen/MicroKernel.h"
+
+using namespace mlir;
+
+namespace joinery {
+namespace {
+
+using Values = KernelBuilder::Values;
+
+constexpr int64_t kTile = kTileRows;
+constexpr int64_t kTileBytes = 4 * kTile;
+/// Tile registers, less one for a tile of A and one for a tile of B.
+constexpr int64_t kSums = 6;
+constexpr int64_t kCacheLine = 16; // lanes
+
+/// The kernel of `rowTiles` tiles of rows: of whole tiles if there are several,
+/// else of one tile with a number of rows and pairs that the caller gives.
+///   (A: ptr, lda, B: ptr, ldb, C: ptr, ldc, rows, steps, pairs: i64,
+///    accumulate: i1, next: ptr, lines: i64)
+/// `steps` products of `pairs` pairs each; at each of them `lines` cache lines
+/// from `next` on are prefetched, where it is not null.
+class TileGenerator {
+public:
+  TileGenerator(ModuleOp module, const Isa &isa, int64_t width,
+                int64_t rowTiles, StringRef name)
+      : k(module, isa, name), width(width), rowTiles(rowTiles) {
+    tile = LLVM::LLVMX86AMXType::get(module.getContext());
+  }
+
+  func::FuncOp run() {
+    Type i1 = k.b.getI1Type();
+    func::FuncOp func =
+        k.begin({k.ptr, k.i64, k.ptr, k.i64, k.ptr, k.i64, k.i64, k.i64, k.i64,
+                 i1, k.ptr, k.i64});
+    a = func.getArgument(0), lda = func.getArgument(1);
+    panel = func.getArgument(2), ldb = func.getArgument(3);
+    c = func.getArgument(4), ldc = func.getArgument(5);
+    rows = func.getArgument(6), steps = func.getArgument(7);
+    pairs = func.getArgument(8), accumulate = func.getArgument(9);
+    next = func.getArgument(10), lines = func.getArgument(11);
+    bool whole = rowTiles > 1;
+    lineBytes = shape(kTileBytes);
+    rowCount = whole ? shape(kTile) : shape(rows);
+    pairCount = whole ? shape(kTile) : shape(pairs);
+    pairBytes = whole ? lineBytes : shape(k.mul(pairs, 4));
+    aStride = k.mul(lda, 4), bStride = k.mul(ldb, 4), cStride = k.mul(ldc, 4);
+    prefetchStep = k.select(k.isNull(next), k.constant(0),
+                            k.mul(lines, kCacheLine));
+
+    Value offset = k.constant(0);
+    int64_t most = kSums / rowTiles;
+    for (int64_t column = 0; column < width;) {
+      // As equal as possible: 64 columns are 2 + 2 tiles.
+      int64_t left = (width - column) / kTile;
+      int64_t groups = (left + most - 1) / most;
+      int64_t columnTiles = (left + groups - 1) / groups;
+      offset = whole ? k.loop(k.constant(0), rows, rowTiles * kTile, offset,
+                              [&](Value row, ValueRange carried) -> Values {
+                                return {block(row, column, columnTiles,
+                                              carried[0])};
+                              })[0]
+                     : block(k.constant(0), column, columnTiles, offset);
+      column += columnTiles * kTile;
+    }
+    k.finish();
+    return func;
+  }
+
+private:
+  Value shape(int64_t value) {
+    return arith::ConstantIntOp::create(k.b, k.b.getI16Type(), value);
+  }
+  /// LLVM configures the tiles where their shapes are known, which must be
+  /// before the first of them: a volatile load does not sink to its use.
+  Value shape(Value value) {
+    Type i16 = k.b.getI16Type();
+    Value slot = LLVM::AllocaOp::create(k.b, k.ptr, i16, k.constant(1));
+    LLVM::StoreOp::create(k.b, arith::TruncIOp::create(k.b, i16, value), slot);
+    return LLVM::LoadOp::create(k.b, i16, slot, /*alignment=*/2,
+                                /*isVolatile=*/true);
+  }
+  Value call(StringRef name, ValueRange arguments, bool result = true) {
+    auto op = LLVM::CallIntrinsicOp::create(
+        k.b, result ? tile : Type(), k.b.getStringAttr(name), arguments);
+    return result ? op.getResult(0) : Value();
+  }
+  Value loadA(Value address) {
+    return call("llvm.x86.tileloadd64.internal",
+                {rowCount, pairBytes, address, aStride});
+  }
+  /// A panel does not fit into the level-1 cache beside the rows, which are
+  /// read again within a step: it should not push them out.
+  Value loadB(Value address) {
+    return call("llvm.x86.tileloaddt164.internal",
+                {pairCount, lineBytes, address, bStride});
+  }
+
+  /// One block of sums; returns how far the next panel is prefetched.
+  Value block(Value row, int64_t column, int64_t columnTiles, Value offset) {
+    Values aRows, cTiles;
+    for (int64_t r = 0; r < rowTiles; ++r) {
+      Value index = k.add(row, r * kTile);
+      aRows.push_back(k.at(a, k.mul(index, lda)));
+      for (int64_t t = 0; t < columnTiles; ++t)
+        cTiles.push_back(
+            k.at(k.at(c, k.mul(index, ldc)), column + t * kTile));
+    }
+    auto start = scf::IfOp::create(
+        k.b, accumulate,
+        [&](OpBuilder &, Location loc) {
+          Values loaded;
+          for (Value address : cTiles)
+            loaded.push_back(call("llvm.x86.tileloadd64.internal",
+                                  {rowCount, lineBytes, address, cStride}));
+          scf::YieldOp::create(k.b, loc, loaded);
+        },
+        [&](OpBuilder &, Location loc) {
+          Values zeros;
+          for (size_t i = 0; i < cTiles.size(); ++i)
+            zeros.push_back(
+                call("llvm.x86.tilezero.internal", {rowCount, lineBytes}));
+          scf::YieldOp::create(k.b, loc, zeros);
+        });
+    Values carried(start.getResults());
+    carried.push_back(offset);
+    Values sums = k.loop(
+        k.constant(0), steps, 1, carried,
+        [&](Value step, ValueRange values) -> Values {
+          Values sums(values.drop_back());
+          Value to = k.add(values.back(), prefetchStep);
+          k.loop(values.back(), to, kCacheLine, {},
+                 [&](Value line, ValueRange) -> Values {
+                   k.prefetch(k.at(next, line));
+                   return {};
+                 });
+          Value aStep = k.mul(step, kTile);
+          Value bRow = k.at(panel, k.mul(k.mul(step, kTile), ldb));
+          // Back and forth over the rows: each tile of B is loaded once, and
+          // one of A is in its register at the turn.
+          int64_t r = 0, held = -1;
+          Value aTile;
+          for (int64_t t = 0; t < columnTiles; ++t) {
+            Value bTile = loadB(k.at(bRow, column + t * kTile));
+            for (int64_t i = 0; i < rowTiles; ++i) {
+              if (i > 0)
+                r = rowTiles - 1 - r;
+              if (held != r)
+                aTile = loadA(k.at(aRows[r], aStep));
+              held = r;
+              Value &sum = sums[r * columnTiles + t];
+              sum = call("llvm.x86.tdpbf16ps.internal",
+                         {rowCount, lineBytes, pairBytes, sum, aTile, bTile});
+            }
+          }
+          sums.push_back(to);
+          return sums;
+        });
+    Value reached = sums.pop_back_val();
+    for (auto [address, sum] : llvm::zip(cTiles, sums))
+      call("llvm.x86.tilestored64.internal",
+           {rowCount, lineBytes, address, cStride, sum}, /*result=*/false);
+    return reached;
+  }
+
+  KernelBuilder k;
+  int64_t width, rowTiles;
+  Type tile;
+  Value a, lda, panel, ldb, c, ldc, rows, steps, pairs, accumulate, next, lines;
+  Value lineBytes, rowCount, pairCount, pairBytes, aStride, bStride, cStride;
+  Value prefetchStep;
+};
+
+/// The kernel with the interface of every level's.
+class TileGemmGenerator {
+public:
+  TileGemmGenerator(ModuleOp module, const Isa &isa, int64_t width,
+                    StringRef name)
+      : k(module, isa, name), width(width),
+        rowsKernel(TileGenerator(module, isa, width, /*rowTiles=*/2,
+                                 (name + "_rows").str())
+                       .run()),
+        edgeKernel(TileGenerator(module, isa, width, /*rowTiles=*/1,
+                                 (name + "_edge").str())
+                       .run()) {}
+
+  func::FuncOp run() {
+    Type i1 = k.b.getI1Type();
+    func::FuncOp func = k.begin(
+        {k.ptr, k.i64, k.ptr, k.i64, k.ptr, k.i64, k.i64, k.i64, i1, k.ptr});
+    a = func.getArgument(0), lda = func.getArgument(1);
+    panel = func.getArgument(2), ldb = func.getArgument(3);
+    c = func.getArgument(4), ldc = func.getArgument(5);
+    Value rows = func.getArgument(6), depth = func.getArgument(7);
+    Value accumulate = func.getArgument(8), next = func.getArgument(9);
+    Value whole = k.roundDown(rows, 2 * kTile);
+    Value steps = k.div(depth, k.constant(kTile));
+    Value done = k.roundDown(depth, kTile), rest = k.sub(depth, done);
+    // The next panel's lines, spread over the steps of all blocks of rows (of
+    // the last rows if there are no others).
+    Value blocks = k.max(k.div(whole, k.constant(2 * kTile)), k.constant(1));
+    Value panelLines = k.div(k.mul(depth, width), k.constant(kCacheLine));
+    Value turns = k.max(k.mul(k.mul(blocks, steps), groupsOfRows()),
+                        k.constant(1));
+    Value lines = k.div(k.add(panelLines, k.add(turns, -1)), turns);
+    Value zero = k.constant(0), tile = k.constant(kTile);
+
+    scf::IfOp::create(k.b, k.less(zero, whole), [&](OpBuilder &, Location loc) {
+      func::CallOp::create(k.b, rowsKernel,
+                           ValueRange{a, lda, panel, ldb, c, ldc, whole, steps,
+                                      tile, accumulate, next, lines});
+      scf::YieldOp::create(k.b, loc);
+    });
+    Value edgeNext = k.select(k.less(zero, whole),
+                              LLVM::ZeroOp::create(k.b, k.ptr), next);
+    edges(whole, rows, zero, steps, tile, accumulate, edgeNext, lines);
+    // What k leaves over, for all rows: added to what is there by now.
+    scf::IfOp::create(k.b, k.less(zero, rest), [&](OpBuilder &, Location loc) {
+      Value yes = arith::ConstantOp::create(k.b, k.b.getBoolAttr(true));
+      edges(zero, rows, done, k.constant(1), rest, yes,
+            LLVM::ZeroOp::create(k.b, k.ptr), zero);
+      scf::YieldOp::create(k.b, loc);
+    });
+    k.finish();
+    return func;
+  }
+
+private:
+  /// How often the kernel of rows walks through k for a block of them.
+  int64_t groupsOfRows() const {
+    int64_t tiles = width / kTile, most = kSums / 2;
+    return (tiles + most - 1) / most;
+  }
+
+  /// Rows [from, to), a tile at a time, with the pairs from `depth` on.
+  void edges(Value from, Value to, Value depth, Value steps, Value pairs,
+             Value accumulate, Value next, Value lines) {
+    Value b = k.at(panel, k.mul(depth, ldb));
+    k.loop(from, to, kTile, {}, [&](Value row, ValueRange) -> Values {
+      Value count = k.min(k.sub(to, row), k.constant(kTile));
+      func::CallOp::create(
+          k.b, edgeKernel,
+          ValueRange{k.at(k.at(a, k.mul(row, lda)), depth), lda, b, ldb,
+                     k.at(c, k.mul(row, ldc)), ldc, count, steps, pairs,
+                     accumulate, next, lines});
+      return {};
+    });
+  }
+
+  KernelBuilder k;
+  int64_t width;
+  func::FuncOp rowsKernel, edgeKernel;
+  Value a, lda, panel, ldb, c, ldc;
+};
+
+} // namespace
+
+func::FuncOp createTileGemm(ModuleOp module, const Isa &isa, int64_t width,
+                            StringRef name) {
+  return TileGemmGenerator(module, isa, width, name).run();
+}
+
+} // namespace joinery
