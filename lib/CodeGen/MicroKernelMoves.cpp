@@ -130,6 +130,52 @@ public:
     return func;
   }
 
+  func::FuncOp packRowPairs() {
+    func::FuncOp func = begin();
+    int64_t n = isa.lanes;
+    Value zero = k.constant(0), last = k.add(rows, -1);
+    Value whole = k.roundDown(cols, n);
+    Value mask = firstLanes(k.sub(cols, whole));
+    Value ragged = k.less(whole, cols);
+    auto lanes = VectorType::get(n, k.b.getI32Type());
+    auto half = [&](Value values) -> Value {
+      Value rounded = arith::TruncFOp::create(
+          k.b, VectorType::get(n, k.b.getBF16Type()), values);
+      Value bits = arith::BitcastOp::create(
+          k.b, VectorType::get(n, k.b.getI16Type()), rounded);
+      return arith::ExtUIOp::create(k.b, lanes, bits);
+    };
+    Value sixteen = arith::ConstantOp::create(
+        k.b, lanes,
+        DenseElementsAttr::get(lanes, Attribute(k.b.getI32IntegerAttr(16))));
+    k.loop(zero, rows, 2, {}, [&](Value r, ValueRange) -> Values {
+      Value second = k.add(r, 1), inside = k.less(second, rows);
+      Value lower = rowAddress(r), upper = rowAddress(k.min(second, last));
+      Value to = k.at(dst, k.mul(k.div(r, k.constant(2)), ldd));
+      auto pack = [&](Value x, Value y, Value at) {
+        y = k.select(inside, y, k.zero());
+        Value high = arith::ShLIOp::create(k.b, half(y), sixteen);
+        k.store(arith::OrIOp::create(k.b, half(x), high), at);
+      };
+      k.loop(zero, whole, n, {}, [&](Value c, ValueRange) -> Values {
+        pack(k.loadVector(k.at(lower, c)), k.loadVector(k.at(upper, c)),
+             k.at(to, c));
+        return {};
+      });
+      scf::IfOp::create(k.b, ragged, [&](OpBuilder &, Location loc) {
+        auto masked = [&](Value row) -> Value {
+          return LLVM::MaskedLoadOp::create(k.b, k.vec, k.at(row, whole), mask,
+                                            k.zero(), /*alignment=*/4);
+        };
+        pack(masked(lower), masked(upper), k.at(to, whole));
+        scf::YieldOp::create(k.b, loc);
+      });
+      return {};
+    });
+    k.finish();
+    return func;
+  }
+
 private:
   func::FuncOp begin() {
     func::FuncOp func =
@@ -273,6 +319,13 @@ func::FuncOp getOrCreateCopyRows(ModuleOp module, const Isa &isa) {
   if (auto func = module.lookupSymbol<func::FuncOp>(name))
     return func;
   return MoveGenerator(module, isa, name).copyRows();
+}
+
+func::FuncOp getOrCreatePackRowPairs(ModuleOp module, const Isa &isa) {
+  std::string name = "jn_pack_rows_bf16_" + isa.name;
+  if (auto func = module.lookupSymbol<func::FuncOp>(name))
+    return func;
+  return MoveGenerator(module, isa, name).packRowPairs();
 }
 
 func::FuncOp getOrCreatePackPairs(ModuleOp module, const Isa &isa) {

@@ -222,8 +222,16 @@ DictionaryAttr Planner::design(const Breaker &breaker, Breakers &breakers,
   if (breaker.algorithm == Breaker::Rows ||
       breaker.algorithm == Breaker::Scan)
     return {};
-  if (breaker.algorithm == Breaker::Attend)
-    return blocks(chooseAttentionBlocks(64, 64));
+  if (breaker.algorithm == Breaker::Attend) {
+    DictionaryAttr chosen = blocks(chooseAttentionBlocks(64, 64));
+    if (options.precision != Precision::BF16)
+      return chosen;
+    // Levels that have products of bf16 use them.
+    SmallVector<NamedAttribute> entries(chosen.getValue());
+    entries.push_back(
+        b.getNamedAttr("products", b.getStringAttr("bf16")));
+    return b.getDictionaryAttr(entries);
+  }
   auto match = breakers.contractionOf(breaker.core);
   int64_t k = 1, n = 1;
   for (Column column : match->k)

@@ -1,5 +1,6 @@
 // RUN: joinery-opt --plan --fuse %s | FileCheck %s --check-prefix=PIPE
 // RUN: joinery-opt --plan --fuse --lower=level=avx512 %s | FileCheck %s
+// RUN: joinery-opt --plan=bf16 --fuse --lower=level=avx512_bf16 %s | FileCheck %s --check-prefix=PAIRS
 
 !q = !rel.rel<[b: ?B, n: 2, s: ?S, d: 32] x f32>
 !k = !rel.rel<[b: ?B, n: 2, t: ?S, d: 32] x f32>
@@ -24,6 +25,20 @@
 // CHECK: math.exp {{.*}} : vector<16xf32>
 // CHECK: call @jn_gemm
 // CHECK: return
+
+// Tests that a level with products of bf16 rounds all operands to pairs, along
+// the depth and along the keys, and leaves the softmax in f32.
+// PAIRS-LABEL: func.func private @k0_avx512_bf16
+// PAIRS: call @jn_copy_rows
+// PAIRS: call @jn_pack_bf16
+// PAIRS: call @jn_transpose
+// PAIRS: call @jn_pack_rows_bf16
+// PAIRS: call @jn_pack_bf16
+// PAIRS: call @jn_gemm_bf16x48
+// PAIRS: math.exp {{.*}} : vector<16xf32>
+// PAIRS: call @jn_pack_bf16
+// PAIRS: call @jn_gemm_bf16x32
+// PAIRS: return
 func.func @main(
     %q: !q {rel.name = "q", rel.shape = ["?B", "2", "?S", "32"]},
     %k: !k {rel.name = "k", rel.shape = ["?B", "2", "?S", "32"]},

@@ -60,6 +60,14 @@ mlir::func::FuncOp getOrCreateGemm(mlir::ModuleOp module, const Isa &isa,
 /// levels that have the product of pairs.
 mlir::func::FuncOp getOrCreatePackPairs(mlir::ModuleOp module, const Isa &isa);
 
+/// Rounds f32 rows to pairs of one row and the next:
+///   (src: ptr, ld: i64, index: ptr, rows: i64, cols: i64, dst: ptr, ldd: i64)
+///   lane c of row p of dst = src[row 2p][c], src[row 2p + 1][c]
+/// `row r` is index[r] as in a transpose; rows past `rows` are zero. A row of dst
+/// is written in whole vectors of the level.
+mlir::func::FuncOp getOrCreatePackRowPairs(mlir::ModuleOp module,
+                                           const Isa &isa);
+
 /// f32 transpose with an optional gather:
 ///   (src: ptr, ld: i64, index: ptr, rows: i64, cols: i64, dst: ptr, ldd: i64)
 ///   dst[c][r] = src[index ? index[r] : r][c]  for r < rows, c < cols

@@ -42,8 +42,12 @@ struct Attention {
   rel::PackOp pack; // of the result, or null
   int64_t depthCount = 1, width = 1, paddedWidth = 16;
   int64_t queryBlock = 32, keyBlock = 480;
+  /// Both products are of bf16 pairs, along the depth and along the keys.
+  bool pairs = false;
+  int64_t depthLanes = 1, rowLanes = 0, weightLanes = 0; // of a packed row
   // Scratch: byte offsets.
   SymExpr listAt, keysAt, valuesAt, scoresAt, sumsAt, maxAt, totalAt;
+  SymExpr gatheredAt, keyRowsAt, queryRowsAt, weightRowsAt; // of pairs
   std::string currentLane; // the atom of the lane over keys
 
   explicit Attention(KernelEmitter &e) : e(e) {}
@@ -66,6 +70,7 @@ private:
   void emitTask(mlir::Value task);
   Segment segment(const AttentionOperand &operand, const Keys &keys);
   mlir::Value emitKeyList(const Task &task);
+  void packKeys(const Task &task);
   mlir::Value rowsAt(const AttentionOperand &operand, const Keys &keys,
                      const Segment &segment);
   void emitBlock(const Task &task, mlir::Value s0);
@@ -85,6 +90,9 @@ private:
   void emitResult(const Task &task, mlir::Value s0, mlir::Value count);
   Keys rowKeys(const Task &task, mlir::Value row);
   SymExpr keyNumber(const Task &task, SymExpr index);
+  /// Rounds rows of f32 to pairs.
+  void packPairs(mlir::Value source, mlir::Value stride, mlir::Value rows,
+                 mlir::Value columns, mlir::Value to, int64_t lanes);
   mlir::Value at(const SymExpr &bytes) {
     return e.offset(e.scratch, e.value(bytes), e.b.getI8Type());
   }

@@ -10,6 +10,8 @@
 //   for each block of queries
 //     for each block of keys: scores, running maximum and sum, weighted values
 //     divide by the sum, epilogue, store
+// In bf16, at levels that multiply pairs, all four operands are rounded to pairs
+// where they are packed; scores, sums and the state stay f32.
 // Scores exist for one block only. The state (m, z, acc) and its merge are the
 // online softmax of Milakov & Gimelshein 2018 (arXiv:1805.02867).
 //
@@ -112,9 +114,62 @@ SymExpr Attention::keyNumber(const Task &task, SymExpr index) {
                 form.t.getExtent());
 }
 
-void Attention::emitTask(Value number) {
+void Attention::packPairs(Value source, Value stride, Value rows, Value columns,
+                          Value to, int64_t lanes) {
+  auto module = cast<ModuleOp>(e.function->getParentOp());
+  func::CallOp::create(e.b, e.loc, getOrCreatePackPairs(module, e.target),
+                       ValueRange{source, stride, rows, columns, to,
+                                  e.index(lanes)});
+}
+
+/// The kept keys, transposed, as panels of keyPanel keys.
+void Attention::packKeys(const Task &task) {
   OpBuilder &b = e.b;
   Type f32 = b.getF32Type();
+  auto module = cast<ModuleOp>(e.function->getParentOp());
+  bool listed = !listSelects.empty();
+  Value none = LLVM::ZeroOp::create(b, e.loc, e.scratch.getType());
+  Value keyRows = rowsAt(k, task.keys, task.keysSegment);
+  Value keyStride = e.value(k.stride);
+  auto transpose = getOrCreateTranspose(module, e.target);
+  e.loop(e.index(0), task.kept, e.index(keyPanel), {},
+         [&](Value t0, ValueRange) -> SmallVector<Value> {
+           Value count = e.min(e.sub(task.kept, t0), e.index(keyPanel));
+           Value source = listed
+                              ? keyRows
+                              : e.offset(keyRows, e.mul(t0, keyStride), f32);
+           Value rows =
+               listed ? e.offset(task.list, t0, b.getI32Type()) : none;
+           Value stride = keyStride;
+           if (pairs) {
+             // Lanes of pairs are moved like elements of f32.
+             if (listed) {
+               func::CallOp::create(
+                   b, e.loc, getOrCreateCopyRows(module, e.target),
+                   ValueRange{source, stride, rows, count, e.index(depthCount),
+                              at(gatheredAt), e.index(depthCount)});
+               source = at(gatheredAt);
+               stride = e.index(depthCount);
+               rows = none;
+             }
+             packPairs(source, stride, count, e.index(depthCount),
+                       at(keyRowsAt), rowLanes);
+             source = at(keyRowsAt);
+             stride = e.index(rowLanes);
+           }
+           // The panel of keys t0.. begins after t0 columns of all depths.
+           Value panel =
+               e.offset(at(keysAt), e.mul(t0, e.index(depthLanes)), f32);
+           func::CallOp::create(b, e.loc, transpose,
+                                ValueRange{source, stride, rows, count,
+                                           e.index(depthLanes), panel,
+                                           e.index(keyPanel)});
+           return {};
+         });
+}
+
+void Attention::emitTask(Value number) {
+  OpBuilder &b = e.b;
   auto module = cast<ModuleOp>(e.function->getParentOp());
   SymExpr tasks(1), queryCount(1);
   for (Column column : form.outer)
@@ -135,35 +190,16 @@ void Attention::emitTask(Value number) {
                          : e.value(form.t.getExtent());
   task.list = listed ? at(listAt) : none;
 
-  Value keyRows = rowsAt(k, task.keys, task.keysSegment);
-  Value valueRows = rowsAt(v, task.keys, task.keysSegment);
   e.count(e.mul(e.mul(task.kept, task.queryCount),
                 e.index(2 * (depthCount + width))),
           e.mul(task.kept, e.index(4 * (depthCount + width))));
-  Value packedKeys = at(keysAt), packedValues = at(valuesAt);
-  Value keyStride = e.value(k.stride), valueStride = e.value(v.stride);
-  auto transpose = getOrCreateTranspose(module, e.target);
-  auto copyRows = getOrCreateCopyRows(module, e.target);
-  e.loop(e.index(0), task.kept, e.index(keyPanel), {},
-         [&](Value t0, ValueRange) -> SmallVector<Value> {
-           Value count = e.min(e.sub(task.kept, t0), e.index(keyPanel));
-           Value source = listed
-                              ? keyRows
-                              : e.offset(keyRows, e.mul(t0, keyStride), f32);
-           Value rows =
-               listed ? e.offset(task.list, t0, b.getI32Type()) : none;
-           // The panel of keys t0.. begins after t0 columns of all depths.
-           Value panel = e.offset(packedKeys,
-                                  e.mul(t0, e.index(depthCount)), f32);
-           func::CallOp::create(b, e.loc, transpose,
-                                ValueRange{source, keyStride, rows, count,
-                                           e.index(depthCount), panel,
-                                           e.index(keyPanel)});
-           return {};
-         });
-  func::CallOp::create(b, e.loc, copyRows,
-                       ValueRange{valueRows, valueStride, task.list, task.kept,
-                                  e.index(width), packedValues,
+  packKeys(task);
+  auto packValues = pairs ? getOrCreatePackRowPairs(module, e.target)
+                          : getOrCreateCopyRows(module, e.target);
+  func::CallOp::create(b, e.loc, packValues,
+                       ValueRange{rowsAt(v, task.keys, task.keysSegment),
+                                  e.value(v.stride), task.list, task.kept,
+                                  e.index(width), at(valuesAt),
                                   e.index(paddedWidth)});
   e.loop(e.index(0), task.queryCount, e.index(queryBlock), {},
          [&](Value s0, ValueRange) -> SmallVector<Value> {
@@ -213,19 +249,26 @@ void Attention::emitBlock(const Task &task, Value s0) {
            return {};
          });
 
-  auto scoreGemm = getOrCreateGemm(module, e.target, keyPanel);
+  Operands operands = pairs ? Operands::Pairs : Operands::F32;
+  auto scoreGemm = getOrCreateGemm(module, e.target, keyPanel, operands);
+  if (pairs) {
+    packPairs(queries, stride, count, e.index(depthCount), at(queryRowsAt),
+              rowLanes);
+    queries = at(queryRowsAt);
+    stride = e.index(rowLanes);
+  }
   e.loop(e.index(0), task.kept, e.index(keyBlock), {},
          [&](Value t0, ValueRange) -> SmallVector<Value> {
     Value width = e.min(e.sub(task.kept, t0), e.index(keyBlock));
     e.loop(e.index(0), width, e.index(keyPanel), {},
            [&](Value p, ValueRange) -> SmallVector<Value> {
              Value panel = e.offset(
-                 packedKeys, e.mul(e.add(t0, p), e.index(depthCount)), f32);
+                 packedKeys, e.mul(e.add(t0, p), e.index(depthLanes)), f32);
              func::CallOp::create(
                  b, loc, scoreGemm,
                  ValueRange{queries, stride, panel, e.index(keyPanel),
                             e.offset(scoreTile, p, f32), e.index(keyBlock),
-                            count, e.index(depthCount), no, panel});
+                            count, e.index(depthLanes), no, panel});
              return {};
            });
     Value later = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt, t0,
@@ -238,16 +281,26 @@ void Attention::emitBlock(const Task &task, Value s0) {
                           later, r);
              return {};
            });
+    Value weights = scoreTile, weightStride = e.index(keyBlock);
+    Value firstLane = t0, lanes = width;
+    if (pairs) {
+      packPairs(scoreTile, e.index(keyBlock), count, width, at(weightRowsAt),
+                weightLanes);
+      weights = at(weightRowsAt);
+      weightStride = e.index(weightLanes);
+      firstLane = e.ceilDiv(t0, kPairDepth);
+      lanes = e.ceilDiv(width, kPairDepth);
+    }
     for (int64_t d0 = 0; d0 < paddedWidth;) {
       int64_t part = std::min<int64_t>(64, paddedWidth - d0);
       Value values = e.offset(
           packedValues,
-          e.add(e.mul(t0, e.index(paddedWidth)), e.index(d0)), f32);
+          e.add(e.mul(firstLane, e.index(paddedWidth)), e.index(d0)), f32);
       func::CallOp::create(
-          b, loc, getOrCreateGemm(module, e.target, part),
-          ValueRange{scoreTile, e.index(keyBlock), values,
-                     e.index(paddedWidth), e.offset(sums, e.index(d0), f32),
-                     e.index(paddedWidth), count, width, later, values});
+          b, loc, getOrCreateGemm(module, e.target, part, operands),
+          ValueRange{weights, weightStride, values, e.index(paddedWidth),
+                     e.offset(sums, e.index(d0), f32), e.index(paddedWidth),
+                     count, lanes, later, values});
       d0 += part;
     }
     return {};
@@ -300,9 +353,17 @@ KernelCost Attention::emit() {
       SymExpr::floorDiv(keys + SymExpr(keyPanel - 1), keyPanel) *
       SymExpr(keyPanel);
   listAt = e.allocateScratch(keys * SymExpr(4) + SymExpr(64));
-  keysAt = e.allocateScratch(paddedKeys * SymExpr(4 * depthCount));
-  valuesAt = e.allocateScratch(paddedKeys * SymExpr(4 * paddedWidth));
+  int64_t valueBytes = 4 * paddedWidth / (pairs ? kPairDepth : 1);
+  keysAt = e.allocateScratch(paddedKeys * SymExpr(4 * depthLanes));
+  valuesAt = e.allocateScratch(paddedKeys * SymExpr(valueBytes));
   int64_t rows = llvm::alignTo(queryBlock, e.target.mr);
+  if (pairs) {
+    if (!listSelects.empty())
+      gatheredAt = e.allocateScratch(keyPanel * depthCount * 4);
+    keyRowsAt = e.allocateScratch(keyPanel * rowLanes * 4);
+    queryRowsAt = e.allocateScratch(rows * rowLanes * 4);
+    weightRowsAt = e.allocateScratch(rows * weightLanes * 4);
+  }
   scoresAt = e.allocateScratch(rows * keyBlock * 4);
   sumsAt = e.allocateScratch(rows * paddedWidth * 4);
   maxAt = e.allocateScratch(rows * 4);

@@ -127,5 +127,14 @@ LogicalResult Attention::match() {
   design("rows", queryBlock);
   design("slice", keyBlock);
   keyBlock = llvm::alignTo(keyBlock, keyPanel);
+  pairs = e.target.dotBF16 && multipliesPairs(e.kernel);
+  depthLanes = pairs ? llvm::divideCeil(depthCount, kPairDepth) : depthCount;
+  if (!pairs)
+    return success();
+  if (e.target.tiles)
+    queryBlock = llvm::alignTo(queryBlock, 2 * kTileRows);
+  // Whole vectors, and one more, so that rows do not share level-1 sets.
+  rowLanes = llvm::alignTo(depthLanes, 16) + 16;
+  weightLanes = llvm::alignTo(keyBlock / kPairDepth, 16) + 16;
   return success();
 }

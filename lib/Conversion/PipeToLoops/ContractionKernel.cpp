@@ -45,6 +45,10 @@ static bool hasPanels(Value value) {
 }
 
 bool lowering::multipliesPairs(pipe::KernelOp kernel) {
+  if (auto design = kernel.getDesign();
+      design && design->contains("products") &&
+      kernel.getAlgorithm() == "attention")
+    return true;
   if (kernel.getAlgorithm() != "contraction")
     return false;
   return llvm::any_of(kernel.getBody().front().getOps<AggregateOp>(),

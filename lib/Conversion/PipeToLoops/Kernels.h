@@ -27,8 +27,8 @@ mlir::FailureOr<KernelCost> emitContraction(KernelEmitter &e);
 mlir::FailureOr<KernelCost> emitAttention(KernelEmitter &e);
 mlir::FailureOr<KernelCost> emitScan(KernelEmitter &e);
 
-/// Is it a contraction with panels of bf16, for which a level that multiplies
-/// pairs has code of its own?
+/// Is it a contraction with panels of bf16, or an attention whose products may
+/// be of bf16, for which a level that multiplies pairs has code of its own?
 bool multipliesPairs(pipe::KernelOp kernel);
 
 /// The relation that the kernel stores, and its type with the layout.

@@ -208,6 +208,17 @@ TEST_P(MicroKernels, GemmDecodesPairs) {
   }
 }
 
+using Move = void(const float *, int64_t, const int32_t *, int64_t, int64_t,
+                  float *, int64_t);
+
+/// Rows to move: all in order, or some out of order.
+std::vector<int32_t> someRows(int64_t rows) {
+  std::vector<int32_t> index(rows);
+  for (int64_t r = 0; r < rows; ++r)
+    index[r] = (r * 7 + 3) % 50;
+  return index;
+}
+
 using Pack = void(const float *, int64_t, int64_t, int64_t, uint32_t *, int64_t);
 
 /// What the packing kernel makes of rows.
@@ -242,6 +253,38 @@ TEST_P(MicroKernels, PackPairs) {
       pack(a.data(), lda, m, k, packed.data(), ldp);
       ASSERT_EQ(packed, packRows(a, lda, m, k, ldp, isa->lanes)) << m << "x" << k;
     }
+}
+
+// Tests that two rows are rounded to pairs, through an index or not, with zeros
+// in place of a row that is missing.
+TEST_P(MicroKernels, PackRowPairs) {
+  if (!isa->dotBF16)
+    GTEST_SKIP() << isa->name << " has no product of pairs";
+  exportFunction(getOrCreatePackRowPairs(*module, *isa));
+  compile();
+  auto *pack = compiled->get<Move>(names[0]);
+  constexpr int64_t ld = 70;
+  auto src = randomFloats(50 * ld, 7);
+  for (int64_t rows : {0, 1, 2, 7, 16})
+    for (int64_t cols : {1, 15, 16, 17, 64})
+      for (bool gather : {false, true}) {
+        auto index = someRows(rows);
+        int64_t ldd = cols + 19, whole = (cols + isa->lanes - 1) / isa->lanes;
+        std::vector<uint32_t> dst(((rows + 1) / 2 + 1) * ldd, 7);
+        auto expected = dst;
+        for (int64_t p = 0; p < (rows + 1) / 2; ++p)
+          for (int64_t c = 0; c < whole * isa->lanes; ++c) {
+            auto at = [&](int64_t r) -> uint32_t {
+              return r < rows && c < cols
+                         ? toHalf(src[(gather ? index[r] : r) * ld + c])
+                         : 0;
+            };
+            expected[p * ldd + c] = at(2 * p) | at(2 * p + 1) << 16;
+          }
+        pack(src.data(), ld, gather ? index.data() : nullptr, rows, cols,
+             reinterpret_cast<float *>(dst.data()), ldd);
+        ASSERT_EQ(dst, expected) << rows << "x" << cols << " gather=" << gather;
+      }
 }
 
 // Tests that products of pairs agree with a double-precision sum.
@@ -330,17 +373,6 @@ TEST_P(MicroKernels, PairBits) {
          pairs - cut, true, nullptr);
     ASSERT_EQ(part, whole) << "cut at " << cut;
   }
-}
-
-using Move = void(const float *, int64_t, const int32_t *, int64_t, int64_t,
-                  float *, int64_t);
-
-/// Rows to move: all in order, or some out of order.
-std::vector<int32_t> someRows(int64_t rows) {
-  std::vector<int32_t> index(rows);
-  for (int64_t r = 0; r < rows; ++r)
-    index[r] = (r * 7 + 3) % 50;
-  return index;
 }
 
 // Tests that a transpose moves every element, pads with zeros to a multiple of
