@@ -14,6 +14,7 @@
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/TypeUtilities.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include <cmath>
 
 using namespace mlir;
 
@@ -53,17 +54,59 @@ template <typename Op, auto function> struct ExpandOp : OpRewritePattern<Op> {
   }
 };
 
+/// The number that `value` is in all lanes.
+std::optional<double> splatOf(Value value) {
+  if (auto broadcast = value.getDefiningOp<vector::BroadcastOp>())
+    value = broadcast.getSource();
+  Attribute attr;
+  if (!matchPattern(value, m_Constant(&attr)))
+    return std::nullopt;
+  if (auto dense = dyn_cast<DenseElementsAttr>(attr))
+    attr = dense.isSplat() ? dense.getSplatValue<Attribute>() : Attribute();
+  auto number = dyn_cast_or_null<FloatAttr>(attr);
+  return number ? std::optional(number.getValueAsDouble()) : std::nullopt;
+}
+
+/// If `value` is `Op` of something and a number near `number`: the something.
+template <typename Op> Value operandBeside(Value value, double number) {
+  auto op = value.getDefiningOp<Op>();
+  if (!op)
+    return {};
+  for (auto [x, c] : {std::pair(op.getLhs(), op.getRhs()),
+                      std::pair(op.getRhs(), op.getLhs())})
+    if (auto splat = splatOf(c); splat && std::abs(*splat - number) < 1e-6)
+      return x;
+  return {};
+}
+
+/// x (1 + erf(x / sqrt 2)): a GELU whose half went elsewhere, or did not.
+struct ExpandErfGate : OpRewritePattern<arith::MulFOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(arith::MulFOp op,
+                                PatternRewriter &rewriter) const override {
+    if (!getElementTypeOrSelf(op.getType()).isF32())
+      return rewriter.notifyMatchFailure(op, "not in f32");
+    for (auto [x, gate] : {std::pair(op.getLhs(), op.getRhs()),
+                           std::pair(op.getRhs(), op.getLhs())}) {
+      Value sum = operandBeside<arith::AddFOp>(gate, 1);
+      auto erf = sum ? sum.getDefiningOp<math::ErfOp>() : math::ErfOp();
+      if (!erf || !erf->hasOneUse() || !gate.hasOneUse() ||
+          operandBeside<arith::MulFOp>(erf.getOperand(), M_SQRT1_2) != x)
+        continue;
+      VectorMath math(rewriter, op.getLoc(), op.getType());
+      rewriter.replaceOp(op, math.erfGate(x));
+      return success();
+    }
+    return rewriter.notifyMatchFailure(op, "not x (1 + erf(x / sqrt 2))");
+  }
+};
+
 /// x^c for the exponents that models are made of, exactly rounded at each step.
 struct ExpandPowerOfConstant : OpRewritePattern<math::PowFOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(math::PowFOp op,
                                 PatternRewriter &rewriter) const override {
-    Attribute attr;
-    if (!matchPattern(op.getRhs(), m_Constant(&attr)))
-      return rewriter.notifyMatchFailure(op, "the exponent isn't a constant");
-    if (auto dense = dyn_cast<DenseElementsAttr>(attr))
-      attr = dense.isSplat() ? dense.getSplatValue<Attribute>() : Attribute();
-    auto exponent = dyn_cast_or_null<FloatAttr>(attr);
+    auto exponent = splatOf(op.getRhs());
     if (!exponent)
       return rewriter.notifyMatchFailure(op, "the exponent isn't one number");
     Location loc = op.getLoc();
@@ -71,7 +114,7 @@ struct ExpandPowerOfConstant : OpRewritePattern<math::PowFOp> {
     auto times = [&](Value a, Value b) -> Value {
       return arith::MulFOp::create(rewriter, loc, a, b);
     };
-    double value = exponent.getValueAsDouble();
+    double value = *exponent;
     if (value == 1)
       rewriter.replaceOp(op, x);
     else if (value == 2)
@@ -207,7 +250,7 @@ void populateExpandMathPatterns(RewritePatternSet &patterns) {
            ExpandOp<math::RoundOp, &V::round>,
            ExpandOp<math::RsqrtOp, &V::rsqrt>, ExpandIntegerPower>(context);
   patterns.add<NarrowOnce>(context);
-  patterns.add<ExpandPowerOfConstant>(context, /*benefit=*/2);
+  patterns.add<ExpandPowerOfConstant, ExpandErfGate>(context, /*benefit=*/2);
   // What encoders hardly ever use comes from MLIR, in terms of the above.
   math::populateExpansionPatterns(
       patterns,

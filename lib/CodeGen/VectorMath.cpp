@@ -222,6 +222,27 @@ Value VectorMath::erf(Value x) {
 
 Value VectorMath::erfc(Value x) { return sub(constant(1), erf(x)); }
 
+Value VectorMath::erfGate(Value x) {
+  assert(!isDouble && "its polynomials are for f32");
+  // 1 + erf(x / sqrt 2) is t or 2 - t, where t = erfc(a / sqrt 2) = 2^q(a) and
+  // a = |x|: one exponential with a polynomial in its exponent, no product
+  // apart. Minimax fits: a t to 1e-7 absolute up to a = 13, from where t counts
+  // for nothing, and 2^r to 8e-8 relative on |r| <= 1/2.
+  static const double exponent[] = {
+      6.9392050704990874e-06, -1.1512017035048583,  -0.45877096976991414,
+      -0.05341210818405445,   0.00808071875576355,  -0.0007692202968762052,
+      3.309287620101298e-05};
+  static const double power[] = {1.0000000716548705,  0.6931469670643241,
+                                 0.24022119722914748, 0.05550713273763247,
+                                 0.00967554138466803, 0.0013276472047928471};
+  Value q = polynomial(atMost(abs(x), 13), exponent);
+  Rounded n = roundMultiple(q, 1, 127);
+  Value scale = fromBits(arith::ShLIOp::create(b, n.bits, bitsConstant(23)));
+  Value t = mul(polynomial(sub(q, n.value), power), scale);
+  Value positive = compare(arith::CmpFPredicate::OGT, x, constant(0));
+  return mul(x, select(positive, sub(constant(2), t), t));
+}
+
 //===----------------------------------------------------------------------===//
 // Logarithms and powers
 //===----------------------------------------------------------------------===//

@@ -51,6 +51,8 @@ public:
   /// f32: relative 3e-7 near zero as well. f64 has f32's accuracy.
   Value erf(Value x);
   Value erfc(Value x);
+  /// x (1 + erf(x / sqrt 2)), f32 only: twice GELU. Absolute 2e-7 max(1, |x|).
+  Value erfGate(Value x);
   /// f32: absolute 1e-7 for |x| <= 1e5. Unspecified for |x| > 4e6.
   Value sin(Value x);
   Value cos(Value x);

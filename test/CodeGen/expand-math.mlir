@@ -16,6 +16,36 @@ func.func @exp(%x: vector<16xf32>) -> vector<16xf32> {
   return %0 : vector<16xf32>
 }
 
+// Tests that twice GELU is one exponential with a polynomial in its exponent,
+// whichever way its operands are written, and that erf alone is not.
+// CHECK-LABEL: func.func @erf_gate
+// CHECK-SAME:    (%[[X:.+]]: vector<16xf32>)
+// CHECK-NOT:     math.copysign
+// CHECK-COUNT-11: math.fma
+// CHECK-NOT:     math.fma
+// CHECK:         return
+// CHECK-LABEL: func.func @other_gate
+// CHECK:         math.copysign
+func.func @erf_gate(%x: vector<16xf32>) -> vector<16xf32> {
+  %c = arith.constant dense<0.707106769> : vector<16xf32>
+  %one = arith.constant 1.0 : f32
+  %ones = vector.broadcast %one : f32 to vector<16xf32>
+  %0 = arith.mulf %c, %x : vector<16xf32>
+  %1 = math.erf %0 : vector<16xf32>
+  %2 = arith.addf %ones, %1 : vector<16xf32>
+  %3 = arith.mulf %2, %x : vector<16xf32>
+  return %3 : vector<16xf32>
+}
+func.func @other_gate(%x: f32, %y: f32) -> f32 {
+  %c = arith.constant 0.707106769 : f32
+  %one = arith.constant 1.0 : f32
+  %0 = arith.mulf %x, %c : f32
+  %1 = math.erf %0 : f32
+  %2 = arith.addf %1, %one : f32
+  %3 = arith.mulf %2, %y : f32
+  return %3 : f32
+}
+
 // Tests that half precision is computed in f32.
 // CHECK-LABEL: func.func @tanh_f16
 // CHECK:         arith.extf %{{.+}} : f16 to f32

@@ -239,6 +239,47 @@ TEST_P(ExpandMath, Unary) {
   }
 }
 
+// Tests that x (1 + erf(x / sqrt 2)), twice GELU, is computed as a whole and
+// keeps its error, and that vectors and scalars have the same bits.
+TEST_P(ExpandMath, ErfGate) {
+  std::string text;
+  for (int lanes : {16, 1}) {
+    std::string t = lanes == 1 ? "f32" : "vector<16xf32>";
+    auto constant = [&](const char *name, const char *value) {
+      return std::string(name) + " = arith.constant " +
+             (lanes == 1 ? value : "dense<" + std::string(value) + ">") +
+             " : " + t + "\n";
+    };
+    text += kernel("gate" + std::to_string(lanes),
+                   "arith.mulf %x, %x : " + t + "\n" +
+                       constant("%k", "0.707106769") + constant("%o", "1.0") +
+                       "%s = arith.mulf %x, %k : " + t + "\n" +
+                       "%e = math.erf %s : " + t + "\n" +
+                       "%g = arith.addf %e, %o : " + t + "\n" +
+                       "%q = arith.mulf %x, %g",
+                   "f32", lanes);
+  }
+  for (size_t at = 0;
+       (at = text.find("store %r, %pc", at)) != std::string::npos;)
+    text.replace(at, 13, "store %q, %pc");
+  compile(text);
+  std::vector<float> x = sampleFloats();
+  auto results = run("gate16", x, x), scalars = run("gate1", x, x);
+  for (size_t i = 0; i < x.size(); ++i) {
+    double want = x[i] > 0 ? x[i] * (1 + std::erf(x[i] / M_SQRT2))
+                           : x[i] * std::erfc(-x[i] / M_SQRT2);
+    if (std::isnan(x[i]))
+      ASSERT_TRUE(std::isnan(results[i]));
+    else if (std::isfinite(want) && std::abs(x[i]) < 1e37)
+      ASSERT_NEAR(results[i], want, 2.5e-7 * std::max(1.0, std::abs(double(x[i]))))
+          << x[i];
+    else if (x[i] > 0 && std::isinf(x[i]))
+      ASSERT_EQ(results[i], x[i]);
+    if (!std::isnan(results[i]))
+      ASSERT_EQ(scalars[i], results[i]) << x[i];
+  }
+}
+
 // Tests that logarithms of powers of two, which formulas truncate, are those
 // of a correctly rounded library.
 TEST_P(ExpandMath, LogOfPowers) {
