@@ -19,8 +19,6 @@ using Values = KernelBuilder::Values;
 constexpr int64_t kCacheLine = 16; // f32 elements
 /// The most contraction steps between two bursts of prefetches.
 constexpr int64_t kPrefetchBlock = 32;
-/// With fewer rows the next panel is not prefetched.
-constexpr int64_t kFewRows = 5;
 
 class GemmGenerator {
 public:
@@ -50,7 +48,7 @@ public:
     // only compete. Decoding takes long enough to need it.
     if (laneDepth == 1)
       prefetchEnd =
-          k.select(k.less(rows, k.constant(kFewRows)), zero, prefetchEnd);
+          k.select(k.less(rows, k.constant(isa.prefetchRows)), zero, prefetchEnd);
     planPrefetch();
     Value row = zero, offset = zero;
     for (int64_t tileRows : tileSizes())

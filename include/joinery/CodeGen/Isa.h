@@ -50,6 +50,8 @@ struct Isa {
   /// Longest contraction (K) to run in one call, so that a panel and the rows
   /// of A stay in the level-2 cache; callers accumulate over slices of it.
   int64_t kc;
+  /// With fewer rows the next f32 panel is not prefetched: one stream is as fast.
+  int64_t prefetchRows;
   /// LLVM's name of the processor and the features on top of it.
   std::string cpu, features;
   /// Bytes of level-1 data and level-2 cache that a core may count on.
