@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Laws.h"
+#include "joinery/Interp/Interp.h"
 
 using namespace mlir;
 using namespace joinery;
@@ -235,7 +236,16 @@ struct SelectOutputs : optimize::impl::SelectOutputsBase<SelectOutputs> {
     RewritePatternSet patterns(&getContext());
     populateCanonical(patterns);
     populatePushRekeys(patterns);
-    populateSimplifyScalars(patterns);
+    // Looking from every scalar for what discretizes it walks the layers that
+    // follow: only where there is something to find.
+    bool anyDiscretized =
+        getOperation()
+            .walk([](Operation *op) {
+              return discretizes(op) ? WalkResult::interrupt()
+                                     : WalkResult::advance();
+            })
+            .wasInterrupted();
+    populateSimplifyScalars(patterns, anyDiscretized);
     uint64_t count = 0;
     if (failed(applyLaws(getOperation(), std::move(patterns), count)))
       signalPassFailure();
