@@ -201,6 +201,10 @@ static FailureOr<Relation> readValue(rel::TableOp table) {
   if (isa<FloatType>(elements.getElementType())) {
     auto &values = relation.values.emplace<0>();
     values.reserve(elements.getNumElements());
+    if (elements.getElementType().isF32()) {
+      llvm::append_range(values, elements.getValues<float>());
+      return relation;
+    }
     for (const APFloat &x : elements.getValues<APFloat>()) {
       APFloat wide = x;
       bool lossy;

@@ -75,6 +75,10 @@ static TypedAttr scalarAttr(const Relation &relation, Type type) {
 static DenseElementsAttr elementsAttr(const Relation &relation, Type type) {
   auto tensor = RankedTensorType::get({relation.size()}, type);
   if (auto *floats = std::get_if<0>(&relation.values)) {
+    if (type.isF32()) { // most tables: no APFloat for each element
+      SmallVector<float> values(floats->begin(), floats->end());
+      return DenseElementsAttr::get(tensor, ArrayRef<float>(values));
+    }
     SmallVector<APFloat> values;
     for (double x : *floats) {
       APFloat value(x);
@@ -177,11 +181,18 @@ struct FoldConstant : RewritePattern {
     auto module = op->getParentOfType<ModuleOp>();
     OpBuilder::InsertionGuard guard(rewriter);
     rewriter.setInsertionPointToStart(module.getBody());
+    // One look at all tables: looking up each name would read them each time.
+    llvm::DenseSet<unsigned> taken;
+    for (TableOp table : module.getOps<TableOp>()) {
+      StringRef suffix = table.getSymName();
+      unsigned number;
+      if (suffix.consume_front("folded.") && !suffix.getAsInteger(10, number))
+        taken.insert(number);
+    }
     unsigned number = 0;
-    std::string name;
-    do
-      name = "folded." + std::to_string(number++);
-    while (module.lookupSymbol(name));
+    while (taken.contains(number))
+      ++number;
+    std::string name = "folded." + std::to_string(number);
     TableOp::create(rewriter, op->getLoc(), rewriter.getStringAttr(name),
                     TypeAttr::get(type), StringAttr(), IntegerAttr(),
                     IntegerAttr(),
