@@ -520,6 +520,10 @@ SymExpr SymExpr::simplify(Bounds bounds) const {
 // Parsing
 //===----------------------------------------------------------------------===//
 
+static bool isNameCharacter(char c) {
+  return llvm::isAlnum(c) || c == '_' || c == '.' || c == '$';
+}
+
 namespace {
 /// Recursive descent over: sum := product (('+'|'-') product)*,
 /// product := unary (('*'|'floordiv'|'mod') unary)*.
@@ -592,9 +596,7 @@ private:
       }
     skip();
     if (!rest.empty() && (rest[0] == '?' || rest[0] == '#')) {
-      StringRef name = rest.substr(1).take_while([](char c) {
-        return llvm::isAlnum(c) || c == '_' || c == '.' || c == '$';
-      });
+      StringRef name = rest.substr(1).take_while(isNameCharacter);
       if (name.empty())
         return std::nullopt;
       StringRef symbol = rest.take_front(name.size() + 1);
@@ -618,5 +620,8 @@ std::optional<SymExpr> SymExpr::parse(StringRef text) {
   if (int64_t value; !text.empty() && llvm::isDigit(text.front()) &&
                      !text.getAsInteger(10, value))
     return SymExpr(value);
+  if (text.size() > 1 && (text.front() == '?' || text.front() == '#') &&
+      llvm::all_of(text.drop_front(), isNameCharacter))
+    return SymExpr::symbol(text);
   return Parser(text).run();
 }

@@ -32,6 +32,8 @@ LogicalResult optimize::applyLaws(ModuleOp module, RewritePatternSet &&patterns,
   GreedyRewriteConfig config;
   config.setListener(&listener);
   config.setMaxIterations(GreedyRewriteConfig::kNoLimit);
+  // Regions are single blocks, and dead operations are erased by the driver.
+  config.setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled);
   return applyPatternsGreedily(module, std::move(patterns), config);
 }
 

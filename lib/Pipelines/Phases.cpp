@@ -101,6 +101,7 @@ LogicalResult PhaseRunner::runPhase(Phase phase) {
   }
   case Phase::Optimize: {
     PassManager pm(context);
+    pm.enableVerifier(false); // the phase's end is verified
     OptimizeOptions optimize;
     optimize.keepRounding = options.keepRounding;
     optimize.selectOutputs = !options.keepPadding;
@@ -114,6 +115,7 @@ LogicalResult PhaseRunner::runPhase(Phase phase) {
     // Whether one contraction over a union is better than several is a choice
     // of the plan, so the normal form keeps them apart.
     PassManager pm(context);
+    pm.enableVerifier(false);
     pm.addPass(optimize::createMergeJoins());
     if (failed(pm.run(*module)))
       return failure();
