@@ -31,9 +31,14 @@ std::string missingFeatures(std::string_view level);
 /// The CPUs of the calling thread's affinity mask.
 std::vector<int> affinityCpus();
 
+/// The least CPU limit of the process's control groups and their parents,
+/// rounded up to cores; UINT32_MAX if there is none. Versions 1 and 2. The
+/// files are read below `root`: tests have trees of their own.
+uint32_t groupCores(const std::string &root = "");
+
 /// The size of the affinity mask or the CPU limit of the control group rounded
 /// up, whichever is less. At least 1.
-uint32_t availableCores();
+uint32_t availableCores(const std::string &root = "");
 
 /// Sets round-to-nearest, flush-to-zero and denormals-are-zero, with all
 /// exceptions masked, and restores the caller's state when destroyed.
