@@ -8,10 +8,50 @@
 #include "runtime/CAPI/Support.h"
 #include "runtime/Exec/Cpu.h"
 
+#include <cstddef>
+
 using namespace joinery::runtime;
 
 /// More threads than any machine has are a mistake, such as a negative number.
 static constexpr uint32_t kMaxThreads = 1024;
+
+static Status tooManyThreads(const char *what, uint32_t threads) {
+  return {JN_INVALID_ARGUMENT,
+          std::string(what) + " is " + std::to_string(threads) + ", at most " +
+              std::to_string(kMaxThreads) + " are allowed"};
+}
+
+/// Unlike options, a pool means nothing with a field left out.
+static Status readPool(const jn_thread_pool &from, jn_thread_pool &pool) {
+  constexpr uint64_t kFirstVersion =
+      offsetof(jn_thread_pool, threads) + sizeof(pool.threads);
+  JN_TRY(readStruct(&from, "jn_thread_pool", pool));
+  if (from.size < kFirstVersion)
+    return {JN_INVALID_ARGUMENT, "jn_thread_pool.size is too small; set it to "
+                                 "sizeof(jn_thread_pool)"};
+  if (!pool.parallel)
+    return nullPointer("jn_thread_pool.parallel");
+  if (pool.threads == 0)
+    return {JN_INVALID_ARGUMENT, "jn_thread_pool.threads is 0"};
+  if (pool.threads > kMaxThreads)
+    return tooManyThreads("jn_thread_pool.threads", pool.threads);
+  return {};
+}
+
+/// The threads of a context: asked for, or all that there are.
+static Status chooseThreads(uint32_t asked, const jn_thread_pool &pool,
+                            uint32_t &threads) {
+  if (asked > kMaxThreads)
+    return tooManyThreads("jn_context_options.threads", asked);
+  if (pool.parallel && asked > pool.threads)
+    return {JN_INVALID_ARGUMENT,
+            "jn_context_options.threads is " + std::to_string(asked) +
+                ", but the lent pool has " + std::to_string(pool.threads)};
+  threads = asked           ? asked
+            : pool.parallel ? pool.threads
+                            : std::min(availableCores(), kMaxThreads);
+  return {};
+}
 
 jn_status jn_context_create(const jn_model *model,
                             const jn_context_options *options,
@@ -26,18 +66,15 @@ jn_status jn_context_create(const jn_model *model,
     JN_TRY(readStruct(options, "jn_context_options", read));
     if (read.flags & ~JN_CONTEXT_GROW)
       return {JN_INVALID_ARGUMENT, "jn_context_options.flags has unknown bits"};
-    if (read.threads > kMaxThreads)
-      return {JN_INVALID_ARGUMENT,
-              "jn_context_options.threads is " + std::to_string(read.threads) +
-                  ", at most " + std::to_string(kMaxThreads) + " are allowed"};
     if (reinterpret_cast<uintptr_t>(read.workspace) % kAlignment)
       return {JN_INVALID_ARGUMENT, "the workspace is not 64-byte aligned"};
     if (!read.workspace && read.workspace_bytes)
       return {JN_INVALID_ARGUMENT,
               "jn_context_options.workspace_bytes needs a workspace"};
     Context::Options made;
-    made.threads =
-        read.threads ? read.threads : std::min(availableCores(), kMaxThreads);
+    if (read.pool)
+      JN_TRY(readPool(*read.pool, made.pool));
+    JN_TRY(chooseThreads(read.threads, made.pool, made.threads));
     made.grow = read.flags & JN_CONTEXT_GROW;
     made.workspace = read.workspace;
     made.workspaceBytes = read.workspace_bytes;

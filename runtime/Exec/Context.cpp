@@ -7,12 +7,9 @@
 
 #include "runtime/Exec/Context.h"
 
-#include "runtime/Exec/Cpu.h"
 #include "runtime/Exec/Tensor.h"
 
 #include <algorithm>
-#include <cstring>
-#include <ctime>
 #include <utility>
 
 namespace joinery::runtime {
@@ -31,10 +28,10 @@ Context::Context(std::shared_ptr<const Model> theModel,
   }
   operands.resize(count);
   // Last: nothing after it may throw, so that it is always released.
-  reserveWorkers(options.threads - 1);
+  reserveWorkers(ownWorkers());
 }
 
-Context::~Context() { releaseWorkers(options.threads - 1); }
+Context::~Context() { releaseWorkers(ownWorkers()); }
 
 Status Context::setTrace(jn_trace_fn trace, void *data) {
   InUse use(inUse);
@@ -84,10 +81,7 @@ Status Context::runBound(const DLTensor *inputs, DLTensor *outputs,
   locateBuffers(outputs);
   std::copy(runPlan.symbols().begin(), runPlan.symbols().end(),
             symbols.begin());
-  {
-    FloatMode mode;
-    JN_TRY(execute());
-  }
+  JN_TRY(execute());
   return finishOutputs(outputs);
 }
 
@@ -205,151 +199,6 @@ void Context::locateBuffers(DLTensor *outputs) {
   for (const Step &step : program.steps)
     for (uint32_t operand : step.operands)
       operands[next++] = bufferData[operand];
-}
-
-Status Context::execute() {
-  Team team(options.threads);
-  bool packed = runPlan.packedBatch();
-  for (size_t i = 0; i < program.steps.size(); ++i)
-    if (!packed || !program.packing.skipped[i])
-      JN_TRY(runStep(team, i));
-  return {};
-}
-
-/// What the workers of one step share.
-struct Context::StepCall {
-  JnKernel kernel;
-  void *const *buffers;
-  const int64_t *symbols;
-  int64_t tasks;
-  char *scratch;
-  uint64_t scratchStride;
-  Report *reports;
-
-  /// Where worker w's tasks begin: floor(w * tasks / threads), without a
-  /// product that could overflow.
-  static int64_t share(int64_t tasks, int64_t worker, int64_t threads) {
-    return tasks / threads * worker + tasks % threads * worker / threads;
-  }
-
-  static void run(void *data, uint32_t worker, uint32_t threads) {
-    const auto &self = *static_cast<const StepCall *>(data);
-    Report &report = self.reports[worker];
-    report = {{-1, 0, 0}, {0, 0}};
-    JnKernelCall call = {self.buffers,
-                         self.symbols,
-                         share(self.tasks, worker, threads),
-                         share(self.tasks, int64_t(worker) + 1, threads),
-                         self.scratch + worker * self.scratchStride,
-                         &report.fault,
-                         &report.counters};
-    self.kernel(&call);
-  }
-};
-
-static uint64_t nanoseconds() {
-  timespec time;
-  ::clock_gettime(CLOCK_MONOTONIC, &time);
-  return uint64_t(time.tv_sec) * 1'000'000'000 + uint64_t(time.tv_nsec);
-}
-
-Status Context::runStep(Team &team, size_t number) {
-  const Step &step = program.steps[number];
-  const Kernel &kernel = level.kernels[step.kernel];
-  int64_t tasks = runPlan.tasks(number);
-  if (kernel.dynamic) {
-    int64_t scratch;
-    if (!kernel.tasks.evaluate(symbols.data(), tasks) ||
-        !kernel.scratch.evaluate(symbols.data(), scratch) || scratch < 0 ||
-        uint64_t(scratch) > runPlan.scratchStride(number))
-      return {JN_INTERNAL, "step '" + step.name +
-                               "' needs more than its upper bound allows"};
-  }
-  uint64_t start = options.trace ? nanoseconds() : 0;
-  uint32_t threads = 0;
-  if (tasks > 0) {
-    threads = uint32_t(std::min<int64_t>(team.size(), tasks));
-    StepCall call = {model->kernel(step.kernel),
-                     operands.data() + firstOperand[number],
-                     symbols.data(),
-                     tasks,
-                     workspace() + runPlan.scratchOffset(number),
-                     runPlan.scratchStride(number),
-                     reports.data()};
-    team.run(StepCall::run, &call, threads);
-    // As kernels choose among theirs: the same for any number of threads.
-    const JnFault *first = nullptr;
-    for (uint32_t i = 0; i < threads; ++i) {
-      const JnFault &fault = reports[i].fault;
-      if (fault.check != -1 &&
-          (!first || std::pair(fault.position, fault.check) <
-                         std::pair(first->position, first->check)))
-        first = &fault;
-    }
-    if (first)
-      return faultStatus(*first);
-  }
-  if (options.trace)
-    traceStep(number, nanoseconds() - start, tasks, threads);
-  return define(step, tasks > 0);
-}
-
-/// Says what the step did: extents are those of this run, symbols that steps
-/// define included, and kernels have counted what only they know.
-void Context::traceStep(size_t number, uint64_t ns, int64_t tasks,
-                        uint32_t threads) const {
-  const Step &step = program.steps[number];
-  const Kernel &kernel = level.kernels[step.kernel];
-  jn_trace_step trace = {};
-  trace.size = sizeof(trace);
-  trace.index = number;
-  trace.name = step.name.c_str();
-  trace.ns = ns;
-  trace.tasks = tasks;
-  trace.threads = threads;
-  auto add = [&](const Expr &expr, int64_t &to) {
-    int64_t value;
-    if (tasks > 0 && expr.evaluate(symbols.data(), value))
-      to += value;
-  };
-  add(kernel.flops, trace.flops);
-  for (size_t i = 0; i + 1 < step.operands.size(); ++i)
-    add(kernel.bytes[i],
-        program.buffers[step.operands[i]].kind == Buffer::Kind::Weight
-            ? trace.store_bytes
-            : trace.read_bytes);
-  if (!step.operands.empty())
-    add(kernel.bytes.back(), trace.written_bytes);
-  for (uint32_t i = 0; i < threads; ++i) {
-    trace.flops += reports[i].counters.flops;
-    trace.read_bytes += reports[i].counters.bytes;
-  }
-  options.trace(options.traceData, &trace);
-}
-
-/// A step without tasks has counted nothing: it defines zeros.
-Status Context::define(const Step &step, bool ran) {
-  for (const SymbolDef &def : step.defines) {
-    int64_t value = 0, index;
-    if (ran) {
-      if (!def.index.evaluate(symbols.data(), index) || index < 0 ||
-          index >= runPlan.bufferBytes(def.buffer) / 8)
-        return {JN_INVALID_MODEL, "step '" + step.name +
-                                      "' defines a symbol past the end of a "
-                                      "buffer; compile the model again"};
-      std::memcpy(&value,
-                  static_cast<char *>(bufferData[def.buffer]) +
-                      size_t(index) * 8,
-                  8);
-    }
-    if (value < 0 || value > runPlan.symbols()[def.symbol])
-      return {JN_INTERNAL, "step '" + step.name + "' set '" +
-                               program.symbols[def.symbol].name + "' to " +
-                               std::to_string(value) + ", its upper bound is " +
-                               std::to_string(runPlan.symbols()[def.symbol])};
-    symbols[def.symbol] = value;
-  }
-  return {};
 }
 
 /// A position as the index of the input's element, "[1, 3]", where it is one.

@@ -28,6 +28,8 @@ public:
     uint64_t workspaceBytes = 0;
     jn_trace_fn trace = nullptr;
     void *traceData = nullptr;
+    /// The caller's threads, if it has a function.
+    jn_thread_pool pool = {};
   };
 
   Context(std::shared_ptr<const Model> model, const Options &options);
@@ -86,13 +88,19 @@ private:
   void locatePackedOutputs(DLTensor *outputs);
   void copyPackedOutputs(DLTensor *outputs) const;
   Status execute();
+  Status runSteps(Team &team);
   Status runStep(Team &team, size_t number);
+  Status checkJobs(const Step &step, uint32_t jobs) const;
   void traceStep(size_t number, uint64_t ns, int64_t tasks,
                  uint32_t threads) const;
   Status define(const Step &step, bool ran);
   std::string placeOf(int32_t input, int64_t position) const;
   Status faultStatus(const JnFault &fault) const;
   Status finishOutputs(DLTensor *outputs) const;
+  /// The workers of the process's that the context counts on.
+  uint32_t ownWorkers() const {
+    return options.pool.parallel ? 0 : options.threads - 1;
+  }
   char *workspace() const {
     return static_cast<char *>(options.workspace ? options.workspace
                                                  : memory.data());
@@ -119,8 +127,13 @@ private:
   struct alignas(64) Report {
     JnFault fault;
     JnCounters counters;
+    /// The last step that it took part in, and how often it was called there.
+    uint64_t round = 0;
+    uint32_t calls = 0;
   };
   std::vector<Report> reports;
+  /// Counts the steps of all runs.
+  uint64_t round = 0;
 };
 
 } // namespace joinery::runtime

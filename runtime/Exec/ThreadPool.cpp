@@ -288,7 +288,34 @@ void Team::placeWorkers() {
   }
 }
 
+namespace {
+struct LentCall {
+  Team::Job job;
+  void *data;
+  uint32_t count;
+
+  static void run(void *argument, uint32_t index) {
+    const auto &self = *static_cast<const LentCall *>(argument);
+    // A pool's mistake: the caller of Team::run sees that a job is missing.
+    if (index >= self.count)
+      return;
+    FloatMode mode;
+    self.job(self.data, index, self.count);
+  }
+};
+} // namespace
+
+void Team::runLent(Job newJob, void *data, uint32_t count) const {
+  LentCall call = {newJob, data, count};
+  if (count == 1)
+    LentCall::run(&call, 0);
+  else
+    lent->parallel(lent->data, LentCall::run, &call, count);
+}
+
 void Team::run(Job newJob, void *data, uint32_t count) {
+  if (lent)
+    return runLent(newJob, data, count);
   if (count > 1) {
     job = newJob;
     jobData = data;
@@ -300,7 +327,10 @@ void Team::run(Job newJob, void *data, uint32_t count) {
       ++posted;
     }
   }
-  newJob(data, 0, count);
+  {
+    FloatMode mode;
+    newJob(data, 0, count);
+  }
   if (count > 1)
     wait();
 }

@@ -10,10 +10,14 @@
 // without a job they sleep on it. Runs at the same time share what workers
 // there are: one that gets none does all its tasks itself.
 //
+// A team of a lent pool has no workers: the pool's owner runs its jobs.
+//
 //===----------------------------------------------------------------------===//
 
 #ifndef JOINERY_EXEC_THREADPOOL_H
 #define JOINERY_EXEC_THREADPOOL_H
+
+#include "joinery/runtime/joinery.h"
 
 #include <atomic>
 #include <cstdint>
@@ -29,13 +33,18 @@ struct Worker;
 void reserveWorkers(uint32_t workers);
 void releaseWorkers(uint32_t workers);
 
-/// The caller and the workers it leased. Allocates nothing.
+/// The caller and the workers it leased, or the threads of a lent pool.
+/// Allocates nothing.
 class Team {
 public:
   using Job = void (*)(void *data, uint32_t worker, uint32_t threads);
 
   /// Leases up to `threads` - 1 workers.
   explicit Team(uint32_t threads);
+  /// As many jobs at a time on a pool of the caller's, which must outlive the
+  /// team. Touches no worker.
+  Team(uint32_t threads, const jn_thread_pool &pool)
+      : lent(&pool), threads(threads) {}
   ~Team();
   Team(const Team &) = delete;
   Team &operator=(const Team &) = delete;
@@ -43,15 +52,18 @@ public:
   /// The caller is one of them.
   uint32_t size() const { return threads; }
 
-  /// Calls `job` for workers 0 (on this thread) to `count` - 1 and returns when
-  /// all have returned. `count` is at most size().
+  /// Calls `job` for workers 0 to `count` - 1, in the kernels' floating-point
+  /// state, and returns when all have returned. `count` is at most size().
+  /// Number 0 is on this thread; of a lent pool all are wherever it runs them.
   void run(Job job, void *data, uint32_t count);
 
 private:
   friend struct Worker;
   void placeWorkers();
+  void runLent(Job job, void *data, uint32_t count) const;
   void wait();
 
+  const jn_thread_pool *lent = nullptr;
   Worker *first = nullptr;
   uint32_t threads = 1;
   bool patient = true;

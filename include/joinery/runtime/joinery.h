@@ -16,9 +16,16 @@
 //
 // Strings returned by a query live as long as the model.
 //
+// Threads: the process has one pool of workers for all its models and contexts;
+// a context may be given threads of the caller's instead, see jn_thread_pool.
+//
 // fork: a child process may go on using models and contexts of its parent, as
 // long as no jn_run was in progress in the thread that called fork. The child
 // starts threads of its own when it needs them.
+//
+// Structs that begin with their size may grow at the end. What an older
+// caller's lacks counts as zero; what a newer caller asks beyond this runtime
+// is refused.
 //
 //===----------------------------------------------------------------------===//
 
@@ -247,17 +254,53 @@ JN_API jn_status jn_workspace_bytes(const jn_model *model,
 /// jn_context_reserve does, and a run never allocates.
 #define JN_CONTEXT_GROW 1u
 
+/// One of the jobs of a step, numbered from 0.
+typedef void (*jn_job_fn)(void *argument, uint32_t index);
+
+/// Calls job(argument, index) once for each index in [0, count) and returns
+/// when all of them have returned.
+///
+/// On any threads, the calling one included, and in any order; no job waits
+/// for another, so several may run on one thread one after the other. All
+/// writes of a job must be visible to the thread that called once this
+/// returns, as joining a thread or a lock makes them. A job leaves the
+/// floating-point state of its thread as it was, prints nothing and throws
+/// nothing; this function must not throw either.
+typedef void (*jn_parallel_fn)(void *data, jn_job_fn job, void *argument,
+                               uint32_t count);
+
+/// Threads of the caller's, lent to contexts. Copied by
+/// jn_context_create; what `data` points to must outlive the contexts.
+typedef struct jn_thread_pool {
+  /// sizeof(jn_thread_pool) where the caller was compiled.
+  uint64_t size;
+  /// The first argument of `parallel`.
+  void *data;
+  /// Called on the thread that called jn_run, once for each step of more than
+  /// one job. Contexts that share a pool and run at the same time call it at
+  /// the same time.
+  jn_parallel_fn parallel;
+  /// The most jobs of a call: as many as the pool runs at the same time.
+  uint32_t threads;
+} jn_thread_pool;
+
 typedef struct jn_context_options {
   /// sizeof(jn_context_options) where the caller was compiled.
   uint64_t size;
   uint32_t flags;
-  /// 0: jn_available_threads(). With 1 no thread is ever made.
+  /// 0: jn_available_threads(), or all of a lent pool's. With 1 no thread is
+  /// ever made. A context uses no more threads than its lent pool has: it is an
+  /// error to ask for more.
   uint32_t threads;
   /// The caller's workspace, 64-byte aligned, or null for the library's own.
   void *workspace;
   uint64_t workspace_bytes;
   jn_trace_fn trace;
   void *trace_data;
+  /// The threads to run on instead of the process's own workers, of which such
+  /// a context neither makes nor uses any; null: the process's own. The results
+  /// are the same bits.
+  const jn_thread_pool *pool;
 } jn_context_options;
 
 /// Makes a context. `options` may be null.

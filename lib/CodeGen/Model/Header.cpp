@@ -220,6 +220,11 @@ llvm::Expected<std::string> joinery::buildHeader(const std::string &program,
          "The outputs of a run: row-major, the caller's memory. The shape says "
          "how much\n    room there is on entry, and the output's shape on "
          "return.");
+  os << "static inline jn_status " << n
+     << "_missing(const char *what, jn_error *error) {\n  if (error) {\n"
+     << "    error->status = JN_INVALID_ARGUMENT;\n"
+     << "    snprintf(error->message, sizeof(error->message), \"%s is null\", "
+        "what);\n  }\n  return JN_INVALID_ARGUMENT;\n}\n\n";
   os << "/** Opens the model with its store (" << n
      << ".store); close it with " << n << "_close. */\n"
      << "static inline jn_status " << n
@@ -240,13 +245,21 @@ llvm::Expected<std::string> joinery::buildHeader(const std::string &program,
      << "  options.flags = JN_CONTEXT_GROW;\n"
      << "  options.threads = threads;\n"
      << "  return jn_context_create(model, &options, context, error);\n}\n\n"
+     << "/** The same on threads of the caller's, all of the pool's: see "
+        "jn_thread_pool. */\n"
+     << "static inline jn_status " << n
+     << "_context_create_on_pool(const " << n
+     << "_model *model,\n    const jn_thread_pool *pool, " << n
+     << "_context **context, jn_error *error) {\n"
+     << "  jn_context_options options;\n"
+     << "  if (!pool)\n    return " << n << "_missing(\"pool\", error);\n"
+     << "  memset(&options, 0, sizeof(options));\n"
+     << "  options.size = sizeof(options);\n"
+     << "  options.flags = JN_CONTEXT_GROW;\n"
+     << "  options.pool = pool;\n"
+     << "  return jn_context_create(model, &options, context, error);\n}\n\n"
      << "static inline void " << n << "_context_destroy(" << n
      << "_context *context) {\n  jn_context_destroy(context);\n}\n\n";
-  os << "static inline jn_status " << n
-     << "_missing(const char *what, jn_error *error) {\n  if (error) {\n"
-     << "    error->status = JN_INVALID_ARGUMENT;\n"
-     << "    snprintf(error->message, sizeof(error->message), \"%s is null\", "
-        "what);\n  }\n  return JN_INVALID_ARGUMENT;\n}\n\n";
   size_t ni = inputs->size(), no = outputs->size();
   os << "/** The workspace that a run on inputs of these shapes needs on "
         "`threads` threads\n    (their data may be null). */\n"

@@ -97,11 +97,25 @@ TEST(Allocation, IsCounted) {
 }
 
 // Tests that a run allocates nothing once its workspace was reserved, even if
-// shapes change within it, and with inputs that must be copied.
+// shapes change within it, with inputs that must be copied, and on lent
+// threads.
 TEST(Allocation, RunsTakeNone) {
   OpenModel model;
-  for (uint32_t threads : {1, 3}) {
-    jn_context *context = model.context(threads, 0);
+  jn_thread_pool pool = {};
+  pool.size = sizeof(pool);
+  pool.threads = 3;
+  pool.parallel = [](void *, jn_job_fn job, void *argument, uint32_t count) {
+    for (uint32_t i = 0; i < count; ++i)
+      job(argument, i);
+  };
+  jn_context_options lent = {};
+  lent.size = sizeof(lent);
+  lent.pool = &pool;
+  jn_context *onPool = nullptr;
+  ASSERT_EQ(jn_context_create(model.model, &lent, &onPool, &model.error),
+            JN_OK);
+  for (jn_context *context :
+       {model.context(1, 0), model.context(3, 0), onPool}) {
     LookupData large(9, 64), small(4, 20);
     std::vector<DLTensor> in = large.inputs();
     int64_t strides[] = {1, 9};

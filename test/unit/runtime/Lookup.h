@@ -44,7 +44,10 @@ struct OpenModel {
   jn_model *model = nullptr;
   jn_error error;
 
-  OpenModel() { open(lookupProgram(dir / "a.store"), lookupKernels()); }
+  OpenModel() : OpenModel(lookupKernels()) {}
+  explicit OpenModel(std::vector<JnKernel> kernels) {
+    open(lookupProgram(dir / "a.store"), std::move(kernels));
+  }
   OpenModel(const prog::ProgramT &program, std::vector<JnKernel> kernels) {
     open(program, std::move(kernels));
   }
