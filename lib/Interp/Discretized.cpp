@@ -34,6 +34,15 @@ bool joinery::discretizes(Operation *op) {
              math::TruncOp>(op);
 }
 
+bool joinery::discretizesAnything(Operation *root) {
+  return root
+      ->walk([](Operation *op) {
+        return discretizes(op) ? WalkResult::interrupt()
+                               : WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
 bool joinery::isDiscretized(Operation *op) {
   if (op->getNumResults() != 1 ||
       !isa<FloatType>(op->getResult(0).getType()))

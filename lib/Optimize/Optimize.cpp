@@ -44,13 +44,7 @@ struct Optimize : optimize::impl::OptimizeBase<Optimize> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     // No law makes a comparison or a rounding where there was none.
-    bool anyDiscretized =
-        module
-            .walk([](Operation *op) {
-              return discretizes(op) ? WalkResult::interrupt()
-                                     : WalkResult::advance();
-            })
-            .wasInterrupted();
+    bool anyDiscretized = discretizesAnything(module);
     // Equal plans meet between the rounds: rewrites look at how often a value
     // is used. Every round but the last lowers the measure.
     for (;;) {

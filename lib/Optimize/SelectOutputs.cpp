@@ -238,13 +238,7 @@ struct SelectOutputs : optimize::impl::SelectOutputsBase<SelectOutputs> {
     populatePushRekeys(patterns);
     // Looking from every scalar for what discretizes it walks the layers that
     // follow: only where there is something to find.
-    bool anyDiscretized =
-        getOperation()
-            .walk([](Operation *op) {
-              return discretizes(op) ? WalkResult::interrupt()
-                                     : WalkResult::advance();
-            })
-            .wasInterrupted();
+    bool anyDiscretized = discretizesAnything(getOperation());
     populateSimplifyScalars(patterns, anyDiscretized);
     uint64_t count = 0;
     if (failed(applyLaws(getOperation(), std::move(patterns), count)))

@@ -64,6 +64,8 @@ bool isDiscretized(mlir::Operation *op);
 
 /// True for comparisons and roundings of floats and casts of them to integers.
 bool discretizes(mlir::Operation *op);
+/// Is there such an operation inside `root`?
+bool discretizesAnything(mlir::Operation *root);
 
 /// True if `value` depends on tables only, not on arguments or symbols.
 bool dependsOnTablesOnly(mlir::Value value);
