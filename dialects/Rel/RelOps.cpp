@@ -428,8 +428,24 @@ void AggregateOp::build(OpBuilder &builder, OperationState &state,
         builder.getStrArrayAttr(over));
 }
 
+void AggregateOp::build(OpBuilder &builder, OperationState &state, Type result,
+                        Monoid monoid, ValueRange inputs, ArrayAttr over) {
+  build(builder, state, result, monoid, inputs, over, FloatAttr());
+}
+
 bool AggregateOp::folds(StringRef column) {
   return llvm::is_contained(getOver().getAsValueRange<StringAttr>(), column);
+}
+
+std::optional<double> AggregateOp::leastPeak() {
+  if (auto mask = getMaskAttr())
+    return mask.getValueAsDouble() / 2;
+  return std::nullopt;
+}
+
+void AggregateOp::copyMask(AggregateOp from) {
+  setMaskAttr(from.getMaskAttr());
+  setFillsAttr(from.getFillsAttr());
 }
 
 LogicalResult AggregateOp::verify() {
@@ -442,6 +458,12 @@ LogicalResult AggregateOp::verify() {
       return failure();
   if (getOver().empty())
     return emitOpError("folds no column");
+  if (auto mask = getMaskAttr()) {
+    if (getMonoid() != Monoid::SoftmaxSum)
+      return emitOpError("has a mask, which is softmax_sum's only");
+    if (!mask.getValue().isFinite() || !mask.getValue().isNegative())
+      return emitOpError("has a mask that is no negative number");
+  }
   bool keyed =
       getMonoid() == Monoid::ArgMax || getMonoid() == Monoid::ArgMin;
   if (keyed && getOver().size() != 1)

@@ -203,17 +203,24 @@ def Rel_AggregateOp : Rel_Op<"aggregate", [Pure]> {
     score is -inf (Milakov & Gimelshein 2018, arXiv:1805.02867). Columns of the
     value that the score lacks, and the reverse, are kept.
 
+    `mask = c` remembers that keys are -inf for which the model adds c, or that
+    have c instead of their score (`fills`). It is an error where the greatest
+    score of the keys that are left is at most c / 2: the others would count.
+
     ```mlir
     %s = rel.aggregate sum %p over [d]
         : (!rel.rel<[s: ?S, t: ?S, d: 64] x f32>) -> !rel.rel<[s: ?S, t: ?S] x f32>
     ```
   }];
   let arguments = (ins Rel_Monoid:$monoid, Variadic<Rel_RelType>:$inputs,
-                       StrArrayAttr:$over);
+                       StrArrayAttr:$over, OptionalAttr<F64Attr>:$mask,
+                       UnitAttr:$fills);
   let results = (outs Rel_RelType:$result);
   let builders = [
     OpBuilder<(ins "Monoid":$monoid, "::mlir::ValueRange":$inputs,
-                   "::llvm::ArrayRef<::llvm::StringRef>":$over)>
+                   "::llvm::ArrayRef<::llvm::StringRef>":$over)>,
+    OpBuilder<(ins "::mlir::Type":$result, "Monoid":$monoid,
+                   "::mlir::ValueRange":$inputs, "::mlir::ArrayAttr":$over)>
   ];
   let assemblyFormat = [{
     $monoid $inputs `over` custom<ColumnList>($over)
@@ -222,6 +229,10 @@ def Rel_AggregateOp : Rel_Op<"aggregate", [Pure]> {
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     bool folds(::llvm::StringRef column);
+    /// The greatest score of a row must be greater, if `mask` is set.
+    std::optional<double> leastPeak();
+    /// What `mask` and `fills` are.
+    void copyMask(AggregateOp from);
   }];
 }
 

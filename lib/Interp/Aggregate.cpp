@@ -37,8 +37,9 @@ public:
       result.values.emplace<0>(size);
     else
       result.values.emplace<1>(size);
+    bool apart = true;
     if (monoid == Monoid::SoftmaxSum)
-      softmaxSum(std::get<0>(result.values));
+      apart = softmaxSum(std::get<0>(result.values));
     else if (monoid == Monoid::ArgMax ||
              monoid == Monoid::ArgMin)
       bestKey(std::get<1>(result.values));
@@ -46,6 +47,9 @@ public:
       simple(*floats);
     else
       simple(std::get<1>(result.values));
+    if (!apart)
+      return op.emitError() << "a row's greatest score is at most half of the "
+                               "mask's constant";
     if (machine.options.roundEachStep)
       if (auto *floats = std::get_if<0>(&result.values))
         roundLanes(floats->data(), floats->size(),
@@ -272,7 +276,10 @@ private:
     });
   }
 
-  void softmaxSum(std::vector<double> &out) {
+  /// False if the scores of a row are too near the constant of its mask.
+  bool softmaxSum(std::vector<double> &out) {
+    double least = op.leastPeak().value_or(-HUGE_VAL);
+    bool apart = true;
     int lane = widestKept();
     bool perLane = lane >= 0 && uses(0, lane);
     Lanes scores, values;
@@ -295,6 +302,7 @@ private:
                               ? 0
                               : std::exp(scores.f()[i] - greatest[i]);
           z[i] += scores.f()[i];
+          apart &= !(greatest[i] <= least && z[i] > 0);
         }
         // A key of weight 0 is not there: its value may be anything.
         for (int64_t i = 0; i < n; ++i)
@@ -306,6 +314,7 @@ private:
         out[offset + i * stride] = total == 0 ? 0 : sum[i] / total;
       }
     });
+    return apart;
   }
 
   Machine &machine;

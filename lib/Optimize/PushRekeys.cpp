@@ -209,9 +209,11 @@ private:
         rekey.getType().getColumns().size() + over.size())
       return {};
     SmallVector<StringRef> names(over.begin(), over.end());
-    return AggregateOp::create(rewriter, aggregate.getLoc(), rekey.getType(),
-                               aggregate.getMonoid(), operands,
-                               rewriter.getStrArrayAttr(names));
+    auto pushed = AggregateOp::create(
+        rewriter, aggregate.getLoc(), rekey.getType(), aggregate.getMonoid(),
+        operands, rewriter.getStrArrayAttr(names));
+    pushed.copyMask(aggregate);
+    return pushed;
   }
 
   /// The looked-up columns are no keys of the result and keep their names;

@@ -119,9 +119,11 @@ struct SplitFold : OpRewritePattern<AggregateOp> {
         over.push_back(hi);
         over.push_back(lo);
       }
-      rewriter.replaceOpWithNewOp<AggregateOp>(
-          op, op.getType(), op.getMonoid(), inputs,
-          rewriter.getStrArrayAttr(over));
+      auto fold = AggregateOp::create(rewriter, op.getLoc(), op.getType(),
+                                      op.getMonoid(), inputs,
+                                      rewriter.getStrArrayAttr(over));
+      fold.copyMask(op);
+      rewriter.replaceOp(op, fold);
       return success();
     }
     return rewriter.notifyMatchFailure(op,

@@ -88,3 +88,19 @@ func.func @slices_union(%c: !c, %p: !p) -> !c {
   %r = rel.rekey %u [s = "0"] : !rel.rel<[s: 17, h: 8] x f32> -> !c
   return %r : !c
 }
+
+// -----
+
+!s = !rel.rel<[s: 64, t: ?T] x f32>
+!v = !rel.rel<[t: ?T, d: 8] x f32>
+!y = !rel.rel<[s: 64, d: 8] x f32>
+!h = !rel.rel<[g: 4, s: 16, d: 8] x f32>
+
+// Tests that a softmax_sum keeps its mask.
+// CHECK-LABEL: func.func @masked
+// CHECK: rel.aggregate softmax_sum {{.*}} -> !rel.rel<[g: 4, s: 16, d: 8] x f32> {fills, mask = -1.000000e+04 : f64}
+func.func @masked(%s: !s, %v: !v) -> !h {
+  %y = rel.aggregate softmax_sum %s, %v over [t] : (!s, !v) -> !y {fills, mask = -1.0e4 : f64}
+  %h = rel.rekey %y [s = "16 * #g + #s"] : !y -> !h
+  return %h : !h
+}

@@ -36,3 +36,19 @@ func.func @repeated_keys(%x: !g) -> !rel.rel<[s: ?S] x f32> {
   %y = rel.aggregate sum %m over [k] : (!rel.rel<[s: ?S, k: 64] x f32>) -> !rel.rel<[s: ?S] x f32>
   return %y : !rel.rel<[s: ?S] x f32>
 }
+
+// -----
+
+!x = !rel.rel<[s: ?S, g: 4, e: 16] x f32>
+!s = !rel.rel<[s: ?S, t: 64] x f32>
+!v = !rel.rel<[t: 64, d: 8] x f32>
+!y = !rel.rel<[s: ?S, d: 8] x f32>
+
+// Tests that a softmax_sum keeps its mask.
+// CHECK-LABEL: func.func @masked
+// CHECK: rel.aggregate softmax_sum {{.*}} over [g, e] {{.*}} {mask = -1.000000e+04 : f64}
+func.func @masked(%x: !x, %v: !v) -> !y {
+  %s = rel.rekey %x [g = "#t floordiv 16", e = "#t mod 16"] : !x -> !s
+  %y = rel.aggregate softmax_sum %s, %v over [t] : (!s, !v) -> !y {mask = -1.0e4 : f64}
+  return %y : !y
+}

@@ -27,6 +27,23 @@ func.func @unfolded(%x: !rel.rel<[s: 4, k: 64] x f32>, %y: !rel.rel<[k: 64, n: 8
 
 // -----
 
+// Tests that only a softmax_sum has a mask, and that it is a negative number.
+func.func @mask_of_sum(%x: !rel.rel<[s: 4] x f32>) -> !rel.rel<[] x f32> {
+  // expected-error @below {{'rel.aggregate' op has a mask, which is softmax_sum's only}}
+  %y = rel.aggregate sum %x over [s] : (!rel.rel<[s: 4] x f32>) -> !rel.rel<[] x f32> {mask = -1.0e4 : f64}
+  return %y : !rel.rel<[] x f32>
+}
+
+// -----
+
+func.func @mask_of_inf(%x: !rel.rel<[s: 4] x f32>) -> !rel.rel<[] x f32> {
+  // expected-error @below {{'rel.aggregate' op has a mask that is no negative number}}
+  %y = rel.aggregate softmax_sum %x, %x over [s] : (!rel.rel<[s: 4] x f32>, !rel.rel<[s: 4] x f32>) -> !rel.rel<[] x f32> {mask = 0xFFF0000000000000 : f64}
+  return %y : !rel.rel<[] x f32>
+}
+
+// -----
+
 // Tests that an aggregate folds columns that its operand has.
 func.func @missing(%x: !rel.rel<[s: 4] x f32>) {
   // expected-error @below {{folds column 'k', which the operand lacks}}

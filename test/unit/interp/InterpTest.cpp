@@ -93,6 +93,31 @@ TEST(Interp, SoftmaxSumOfNothingIsZero) {
   EXPECT_EQ(floats((*results)[0]), (Floats{2, 3, 0, 0}));
 }
 
+// Tests that scores near the constant of their mask are an error, unless there
+// is none or one that is no number.
+TEST(Interp, SoftmaxSumChecksItsMask) {
+  Program program(R"(
+    !s = !rel.rel<[t: 3] x f32>
+    !m = !rel.rel<[t: 3] x i1>
+    func.func @main(%s: !s, %v: !s, %m: !m) -> !rel.rel<[] x f32> {
+      %k = rel.select %s where %m else 0xFF800000 : f32 : (!s, !m) -> !s
+      %y = rel.aggregate softmax_sum %k, %v over [t] : (!s, !s) -> !rel.rel<[] x f32> {mask = -1.0e4 : f64}
+      return %y : !rel.rel<[] x f32>
+    })");
+  ASSERT_TRUE(program.module) << program.diagnostics;
+  Relation values{{"t"}, {3}, Floats{1, 2, 3}};
+  auto runs = [&](Floats scores, Integers mask) {
+    return mlir::succeeded(program.run(
+        {{{"t"}, {3}, scores}, values, {{"t"}, {3}, mask}}));
+  };
+  EXPECT_TRUE(runs({-4999, -7000, 9}, {1, 1, 0}));
+  EXPECT_FALSE(runs({-5000, -7000, 9}, {1, 1, 0}));
+  EXPECT_NE(program.diagnostics.find("half of the mask's constant"),
+            std::string::npos);
+  EXPECT_TRUE(runs({-5000, -7000, 9}, {0, 0, 0}));
+  EXPECT_TRUE(runs({-5000, NAN, 9}, {1, 1, 0}));
+}
+
 TEST(Interp, UnionAndAggregatesOverKeys) {
   Program program(R"(
     !a = !rel.rel<[s: 2, h: 2] x f32>
