@@ -201,42 +201,6 @@ void Context::locateBuffers(DLTensor *outputs) {
       operands[next++] = bufferData[operand];
 }
 
-/// A position as the index of the input's element, "[1, 3]", where it is one.
-std::string Context::placeOf(int32_t input, int64_t position) const {
-  std::string flat = "position " + std::to_string(position);
-  if (input < 0 || position < 0)
-    return flat;
-  const std::vector<Expr> &dims = program.inputs[input].dims;
-  std::string index;
-  int64_t rest = position, extent;
-  for (size_t i = dims.size(); i-- > 0;) {
-    if (!dims[i].evaluate(symbols.data(), extent) || extent <= 0)
-      return flat;
-    index = std::to_string(rest % extent) + (index.empty() ? "" : ", ") + index;
-    rest /= extent;
-  }
-  return rest || index.empty() ? flat : "[" + index + "]";
-}
-
-Status Context::faultStatus(const JnFault &fault) const {
-  if (fault.check < 0 || uint64_t(fault.check) >= program.checks.size())
-    return {JN_INTERNAL, "a kernel reports a check that does not exist (" +
-                             std::to_string(fault.check) + ")"};
-  const Check &check = program.checks[size_t(fault.check)];
-  std::string text = check.message + " (";
-  if (check.input >= 0)
-    text += "input '" + program.inputs[check.input].name + "': ";
-  text += "value " + std::to_string(fault.value) + " at " +
-          placeOf(check.input, fault.position);
-  int64_t low, high;
-  if (check.kind == Check::Kind::InRange &&
-      check.lhs.evaluate(symbols.data(), low) &&
-      check.rhs.evaluate(symbols.data(), high))
-    text += " is outside [" + std::to_string(low) + ", " +
-            std::to_string(high) + ")";
-  return {JN_INVALID_INPUT, text + ")"};
-}
-
 Status Context::finishOutputs(DLTensor *outputs) const {
   for (size_t i = 0; i < program.outputs.size(); ++i)
     for (size_t dim = 0; dim < runPlan.outputBorder(i).dims.size(); ++dim)

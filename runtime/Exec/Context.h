@@ -94,8 +94,10 @@ private:
   void traceStep(size_t number, uint64_t ns, int64_t tasks,
                  uint32_t threads) const;
   Status define(const Step &step, bool ran);
-  std::string placeOf(int32_t input, int64_t position) const;
-  Status faultStatus(const JnFault &fault) const;
+  std::string placeOf(const std::vector<Expr> &dims, int64_t position) const;
+  Status faultStatus(const JnFault &fault, size_t step) const;
+  Status maskStatus(const Check &check, const JnFault &fault,
+                    size_t step) const;
   Status finishOutputs(DLTensor *outputs) const;
   /// The workers of the process's that the context counts on.
   uint32_t ownWorkers() const {

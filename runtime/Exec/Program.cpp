@@ -167,7 +167,7 @@ private:
   Status checks() {
     for (const auto *from : vector(source.checks())) {
       Check check;
-      if (uint8_t(from->kind()) > uint8_t(Check::Kind::NonZero))
+      if (uint8_t(from->kind()) > uint8_t(Check::Kind::Mask))
         return bad("has a check of unknown kind");
       check.kind = Check::Kind(from->kind());
       check.input = from->input();
@@ -178,6 +178,12 @@ private:
       if (check.input < (needsInput ? 0 : -1) ||
           check.input >= int64_t(program.inputs.size()))
         return bad("has a check on an input that does not exist");
+      for (const auto *extent : vector(from->rows()))
+        JN_TRY(expr(extent, 0, "a check", false, check.rows.emplace_back()));
+      if (vector(from->steps()).size() != vector(from->nodes()).size())
+        return bad("has a check whose steps have no names");
+      for (uint32_t i = 0; i < vector(from->steps()).size(); ++i)
+        check.nodes[from->steps()->Get(i)] = text(from->nodes()->Get(i));
       program.checks.push_back(std::move(check));
     }
     return {};

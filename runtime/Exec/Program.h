@@ -17,6 +17,7 @@
 #include "runtime/Exec/Expr.h"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -51,12 +52,15 @@ struct Border {
 };
 
 struct Check {
-  enum class Kind : uint8_t { Equal, AtMost, Binary, InRange, NonZero };
+  enum class Kind : uint8_t { Equal, AtMost, Binary, InRange, NonZero, Mask };
   Kind kind = Kind::Equal;
   Expr lhs;
   Expr rhs;
   int32_t input = -1;
   std::string message;
+  /// Masks only: what numbers the rows, and the node of each step.
+  std::vector<Expr> rows;
+  std::map<uint32_t, std::string> nodes;
 };
 
 struct Buffer {

@@ -121,7 +121,7 @@ Status RunPlan::checkObligations(bool divisors) const {
   for (const Check &check : program.checks) {
     bool isDivisor = check.kind == Check::Kind::NonZero;
     if (isDivisor != divisors || check.kind == Check::Kind::Binary ||
-        check.kind == Check::Kind::InRange)
+        check.kind == Check::Kind::InRange || check.kind == Check::Kind::Mask)
       continue;
     int64_t lhs, rhs;
     if (!check.lhs.evaluate(values.data(), lhs) ||

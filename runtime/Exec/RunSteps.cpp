@@ -113,7 +113,7 @@ Status Context::runStep(Team &team, size_t number) {
         first = &fault;
     }
     if (first)
-      return faultStatus(*first);
+      return faultStatus(*first, number);
   }
   if (options.trace)
     traceStep(number, nanoseconds() - start, tasks, threads);

@@ -32,7 +32,8 @@ extern "C" {
 /// program's checks, or -1 when there was none.
 typedef struct JnFault {
   int64_t check;
-  /// The offending value and its number in the array that it was read from.
+  /// The offending value (the bits of an f32 if the check is one of a mask) and
+  /// its number in the array that it was read from.
   int64_t value;
   int64_t position;
 } JnFault;

@@ -208,7 +208,9 @@ typedef enum jn_check_kind {
   JN_CHECK_AT_MOST = 1,
   JN_CHECK_BINARY = 2,
   JN_CHECK_IN_RANGE = 3,
-  JN_CHECK_NON_ZERO = 4
+  JN_CHECK_NON_ZERO = 4,
+  /// Of scores that the model computes, not of an input.
+  JN_CHECK_MASK = 5
 } jn_check_kind;
 
 /// An obligation of the inputs that is checked in every run.

@@ -46,6 +46,9 @@ TEST(Program, RefusesBadMeaning) {
   expect([](P &p) { p.checks[0]->kind = prog::CheckKind(9); });
   expect([](P &p) { p.checks[1]->input = -1; });
   expect([](P &p) { p.checks[1]->input = 3; });
+  expect([](P &p) { p.checks[0]->kind = prog::CheckKind::Mask; }, JN_OK);
+  expect([](P &p) { p.checks[0]->steps.push_back(0); });
+  expect([](P &p) { p.checks[0]->rows.push_back(symbol(2)); });
   // A kernel that no level has.
   expect([](P &p) { p.steps[0] = prog::Step(3, 3, 0, 6); });
   expect([](P &p) { p.steps[0] = prog::Step(UINT32_MAX, 3, 0, 6); });

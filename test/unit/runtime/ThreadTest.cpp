@@ -272,6 +272,51 @@ TEST(Threads, ReportTheFirstFault) {
   }
 }
 
+// Tests that of several rows whose scores are too near their mask the first is
+// reported, with the softmax of the step.
+TEST(Threads, ReportTheFirstMaskedRow) {
+  TempDir dir;
+  std::string store = dir / "a.store";
+  prog::ProgramT program = lookupProgram(store);
+  prog::CheckT &check = *program.checks[0];
+  check.kind = prog::CheckKind::Mask;
+  check.message = "the mask adds -10000";
+  check.rows.push_back(symbol(0));
+  check.rows.push_back(symbol(1));
+  for (bool named : {false, true}) {
+    if (named) {
+      check.steps = {0, 2};
+      check.nodes = {"/layer.1/Softmax", "/layer.2/Softmax"};
+    }
+    TestObject object;
+    makeObject(program, lookupKernels(), object);
+    jn_model *model = nullptr;
+    jn_error error;
+    ASSERT_EQ(
+        jn_model_open(&object.object, store.c_str(), nullptr, &model, &error),
+        JN_OK)
+        << error.message;
+    for (uint32_t threads : {1, 2, 4}) {
+      jn_context_options options = {};
+      options.size = sizeof(options);
+      options.threads = threads;
+      options.flags = JN_CONTEXT_GROW;
+      jn_context *context = nullptr;
+      ASSERT_EQ(jn_context_create(model, &options, &context, &error), JN_OK);
+      LookupData data(16, 8);
+      for (size_t row : {3, 7, 12})
+        data.ids.values[row * 8 + 5] = 0xC5BB8200; // the bits of -6000.25f
+      ASSERT_EQ(run(context, data, &error), JN_INVALID_INPUT);
+      EXPECT_EQ(std::string(error.message),
+                std::string(named ? "'/layer.1/Softmax'" : "'gather'") +
+                    ": the mask adds -10000 (the largest score of row [3, 5] "
+                    "is -6000.25)");
+      jn_context_destroy(context);
+    }
+    jn_model_close(model);
+  }
+}
+
 // Tests that a context which is in use refuses a second caller.
 TEST(Threads, RefuseASecondCaller) {
   OpenModel model;
