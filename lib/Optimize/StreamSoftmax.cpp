@@ -178,9 +178,14 @@ struct StreamWeightedSum : OpRewritePattern<AggregateOp> {
       }
       Value scores =
           renamed(rewriter, op.getLoc(), softmax->scores, names);
-      rewriter.replaceOpWithNewOp<AggregateOp>(
-          op, op.getType(), Monoid::SoftmaxSum, ValueRange{scores, v},
-          op.getOverAttr());
+      // The sum names the step; messages about scores name the softmax.
+      Location loc = op.getLoc();
+      if (auto name = dyn_cast<NameLoc>(loc))
+        loc = NameLoc::get(name.getName(), join.getLoc());
+      auto streamed =
+          AggregateOp::create(rewriter, loc, op.getType(), Monoid::SoftmaxSum,
+                              ValueRange{scores, v}, op.getOverAttr());
+      rewriter.replaceOp(op, streamed);
       return success();
     }
     return rewriter.notifyMatchFailure(

@@ -24,6 +24,9 @@ namespace joinery {
 /// The ONNX node that a location names, or "".
 std::string nodeName(mlir::Location loc);
 
+/// The attribute of a pipe.run that names the node whose mask its kernel checks.
+inline constexpr llvm::StringLiteral kMaskNode = "pipe.mask_node";
+
 /// Turns the planned function into kernels and their runs: every
 /// rel.materialize becomes a pipe.run, but those of tables. Kernels that are
 /// equal up to the names of columns are one.
@@ -58,6 +61,9 @@ struct KernelCheck {
   /// The kernel and the number of its operand that the indices come from, or -1.
   std::string kernel;
   int64_t operand = -1;
+  /// The check is that of a mask: the extents that number the rows of scores.
+  bool isMask = false;
+  std::vector<SymExpr> rows;
 };
 
 /// The kernels of one instruction-set level, in the order of pipe.kernel ops.

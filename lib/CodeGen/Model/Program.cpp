@@ -42,6 +42,7 @@ private:
   void defines();
   void level(const LoweredLevel &level);
   void checks();
+  void maskNodes(const KernelCheck &check, prog::CheckT &entry);
 
   func::FuncOp function;
   const LoweredModule &lowered;
@@ -202,6 +203,10 @@ void ProgramBuilder::checks() {
         program.mask_input = i;
     }
   for (const KernelCheck &check : lowered.checks) {
+    if (check.isMask) {
+      maskNodes(check, *add(prog::CheckKind::Mask, 0, 0, check.message));
+      continue;
+    }
     auto *entry = add(prog::CheckKind::InRange, SymExpr(0) - check.limit,
                       check.limit, check.message);
     // The check is the input's only if every run of the kernel reads that one.
@@ -217,6 +222,21 @@ void ProgramBuilder::checks() {
     }
     if (inputs.size() == 1)
       entry->input = *inputs.begin();
+  }
+}
+
+/// What a message about a row of scores names: the row's keys and the node.
+void ProgramBuilder::maskNodes(const KernelCheck &check, prog::CheckT &entry) {
+  for (const SymExpr &extent : check.rows)
+    entry.rows.push_back(expr(extent));
+  uint32_t step = 0;
+  for (auto run : function.getBody().front().getOps<pipe::RunOp>()) {
+    auto node = run->getAttrOfType<StringAttr>(kMaskNode);
+    if (node && run.getKernel() == check.kernel) {
+      entry.steps.push_back(step);
+      entry.nodes.push_back(node.str());
+    }
+    ++step;
   }
 }
 

@@ -319,6 +319,11 @@ void Attention::emitResult(const Task &task, Value s0, Value count) {
            Keys keys = rowKeys(task, e.add(s0, r));
            Value total = LLVM::LoadOp::create(
                b, loc, f32, e.offset(totals, r, f32), 4);
+           if (form.softmax.getMask()) {
+             Value peak = LLVM::LoadOp::create(
+                 b, loc, f32, e.offset(at(maxAt), r, f32), 4);
+             e.checkMask(form.softmax, peak, total, keys);
+           }
            Value empty = arith::CmpFOp::create(
                b, loc, arith::CmpFPredicate::OEQ, total, zero);
            Value inverse = arith::DivFOp::create(b, loc, one, total);

@@ -302,60 +302,6 @@ SymExpr KernelEmitter::positionOf(Value index, const Keys &keys) {
   return position;
 }
 
-/// Keeps the fault at the least position (of one check, then of the lesser
-/// check): the same one however the tasks are shared between workers.
-void KernelEmitter::reportFault(int64_t check, Value bad, Value index,
-                                Value position) {
-  if (isa<VectorType>(bad.getType())) {
-    // The first bad lane speaks for all: positions ascend with the lanes.
-    if (mask)
-      bad = arith::AndIOp::create(b, loc, bad, mask);
-    Type bits = b.getIntegerType(target.lanes);
-    Value packed = LLVM::BitcastOp::create(b, loc, bits, bad);
-    Value lane = LLVM::CountTrailingZerosOp::create(b, loc, bits, packed, true);
-    lane = arith::ExtUIOp::create(b, loc, b.getI64Type(), lane);
-    lane = arith::RemUIOp::create(b, loc, lane, this->index(target.lanes));
-    index = LLVM::ExtractElementOp::create(b, loc, index, lane);
-    if (isa<VectorType>(position.getType()))
-      position = LLVM::ExtractElementOp::create(b, loc, position, lane);
-    bad = arith::CmpIOp::create(
-        b, loc, arith::CmpIPredicate::ne, packed,
-        arith::ConstantOp::create(b, loc, b.getIntegerAttr(bits, 0)));
-  } else if (mask) {
-    // One key for all lanes, none of which may need it.
-    Type bits = b.getIntegerType(target.lanes);
-    Value any = arith::CmpIOp::create(
-        b, loc, arith::CmpIPredicate::ne,
-        LLVM::BitcastOp::create(b, loc, bits, mask),
-        arith::ConstantOp::create(b, loc, b.getIntegerAttr(bits, 0)));
-    bad = arith::AndIOp::create(b, loc, bad, any);
-  }
-  auto branch = scf::IfOp::create(b, loc, bad, /*withElseRegion=*/false);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(&branch.getThenRegion().front());
-  auto field = [&](int32_t number) -> Value {
-    return LLVM::GEPOp::create(b, loc, faultPointer.getType(), b.getI64Type(),
-                               faultPointer, ArrayRef<LLVM::GEPArg>{number});
-  };
-  auto compare = [&](arith::CmpIPredicate predicate, Value x, Value y) -> Value {
-    return arith::CmpIOp::create(b, loc, predicate, x, y);
-  };
-  Value present = LLVM::LoadOp::create(b, loc, b.getI64Type(), field(0));
-  Value before = LLVM::LoadOp::create(b, loc, b.getI64Type(), field(2));
-  Value none = compare(arith::CmpIPredicate::slt, present, this->index(0));
-  Value less = compare(arith::CmpIPredicate::slt, position, before);
-  Value tie = arith::AndIOp::create(
-      b, loc, compare(arith::CmpIPredicate::eq, position, before),
-      compare(arith::CmpIPredicate::slt, this->index(check), present));
-  Value first = arith::OrIOp::create(
-      b, loc, none, arith::OrIOp::create(b, loc, less, tie));
-  auto keep = scf::IfOp::create(b, loc, first, /*withElseRegion=*/false);
-  b.setInsertionPointToStart(&keep.getThenRegion().front());
-  LLVM::StoreOp::create(b, loc, this->index(check), field(0));
-  LLVM::StoreOp::create(b, loc, index, field(1));
-  LLVM::StoreOp::create(b, loc, position, field(2));
-}
-
 SymExpr KernelEmitter::lookupKey(LookupOp op, StringRef name, Value index,
                                  const Keys &keys) {
   std::string cached = name.str() + "@" + cacheKey(index, keys) + "@" +
@@ -552,6 +498,8 @@ Value KernelEmitter::evaluateSoftmaxSum(AggregateOp op, const Keys &keys) {
     return SmallVector<Value>{combine(Monoid::Sum, carried[0], weight),
                               combine(Monoid::Sum, carried[1], term)};
   });
+  if (op.getMask())
+    checkMask(op, greatest, sums[0], keys);
   Value empty = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ,
                                       sums[0], zero);
   Value quotient = arith::DivFOp::create(b, loc, sums[1], sums[0]);

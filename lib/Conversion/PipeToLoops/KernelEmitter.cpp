@@ -26,7 +26,7 @@ enum CallField { Buffers, Symbols, Begin, End, Scratch, Fault, Counters };
 KernelEmitter::KernelEmitter(
     ModuleOp module, pipe::KernelOp kernel, const Isa &isa, StringRef name,
     const std::map<std::string, int64_t> &symbolNumbers,
-    llvm::function_ref<int64_t(rel::LookupOp)> checkNumber)
+    llvm::function_ref<int64_t(Operation *)> checkNumber)
     : b(module.getContext()), loc(kernel.getLoc()), target(isa), kernel(kernel),
       symbolNumbers(symbolNumbers), checkNumber(checkNumber) {
   Type pointer = LLVM::LLVMPointerType::get(b.getContext());

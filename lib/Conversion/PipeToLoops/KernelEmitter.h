@@ -32,11 +32,12 @@ using Keys = std::map<std::string, SymExpr>;
 class KernelEmitter {
 public:
   /// Starts the function `name` with the kernel ABI (see runtime/abi.h) in
-  /// `module`. `checks` numbers the run-time checks of the kernel's lookups.
+  /// `module`. `checks` numbers the run-time checks of the kernel's lookups and
+  /// masks.
   KernelEmitter(mlir::ModuleOp module, pipe::KernelOp kernel, const Isa &isa,
                 llvm::StringRef name,
                 const std::map<std::string, int64_t> &symbolNumbers,
-                llvm::function_ref<int64_t(rel::LookupOp)> checkNumber);
+                llvm::function_ref<int64_t(mlir::Operation *)> checkNumber);
   /// Ends the function.
   mlir::func::FuncOp finish();
 
@@ -122,6 +123,11 @@ public:
   SymExpr allocateScratch(const SymExpr &bytes);
   SymExpr scratchBytes;
 
+  /// Reports a row of a masked softmax_sum whose greatest score is too near the
+  /// mask's constant. `total` is its sum of weights; `keys` are the row's.
+  void checkMask(rel::AggregateOp op, mlir::Value greatest, mlir::Value total,
+                 const Keys &keys);
+
   /// Adds to the call's counters (JnCounters).
   void count(mlir::Value flops, mlir::Value bytes);
 
@@ -172,7 +178,7 @@ private:
   mlir::Value symbolValue(llvm::StringRef symbol);
 
   const std::map<std::string, int64_t> &symbolNumbers;
-  llvm::function_ref<int64_t(rel::LookupOp)> checkNumber;
+  llvm::function_ref<int64_t(mlir::Operation *)> checkNumber;
   mlir::Value buffersPointer, symbolsPointer, faultPointer, countersPointer;
   std::map<std::string, Atom> atoms;
   std::map<std::string, mlir::Value> symbols;
@@ -183,6 +189,9 @@ private:
   mlir::Value mask;           // of the present lane's loop, or null
   int nextAtom = 0;
 };
+
+/// The columns that number the rows of a softmax_sum's scores.
+llvm::SmallVector<rel::Column> maskRows(rel::AggregateOp op);
 
 /// offset with a*(x floordiv a) + x mod a written as x.
 SymExpr joinDigits(const SymExpr &expr);

@@ -15,6 +15,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/Verifier.h"
+#include "llvm/Support/Format.h"
 
 using namespace mlir;
 using namespace joinery;
@@ -37,6 +38,44 @@ std::string joinery::nodeName(Location loc) {
       if (std::string name = nodeName(inner); !name.empty())
         return name;
   return "";
+}
+
+static std::string kernelName(Operation *op) {
+  return op->getParentOfType<pipe::KernelOp>().getSymName().str();
+}
+
+static KernelCheck lookupCheck(LookupOp op) {
+  KernelCheck check;
+  check.kernel = kernelName(op);
+  check.limit = op.getSource().getType().extentOf(
+      cast<StringAttr>(op.getKeys()[0]).getValue());
+  check.message = "an index of '" + nodeName(op.getLoc()) +
+                  "' is outside its table of " + check.limit.str() +
+                  " rows; check the ids and the length of the input";
+  // Ids that reach the lookup unchanged, or as a view, name their input.
+  Value base = plan::viewOf(op.getIndices()[0]).base;
+  while (auto pack = base.getDefiningOp<PackOp>())
+    base = plan::viewOf(pack.getInput()).base;
+  if (auto argument = dyn_cast<BlockArgument>(base))
+    check.operand = argument.getArgNumber();
+  return check;
+}
+
+static KernelCheck maskCheck(AggregateOp op) {
+  KernelCheck check;
+  check.kernel = kernelName(op);
+  check.isMask = true;
+  for (Column column : lowering::maskRows(op))
+    check.rows.push_back(column.getExtent());
+  const char *what = op.getFills() ? "makes the scores of dropped keys %g"
+                                   : "adds %g to the scores of dropped keys";
+  llvm::raw_string_ostream(check.message)
+      << "the mask of a softmax "
+      << llvm::format(what, op.getMask()->convertToDouble()) << ", which drops them only where the largest other score is above "
+      << llvm::format("%g", *op.leastPeak())
+      << "; compile with --padding=keep, which computes that as the file has "
+         "it, or export the model with a lower constant";
+  return check;
 }
 
 FailureOr<LoweredModule>
@@ -66,26 +105,13 @@ joinery::lowerKernels(ModuleOp module, ArrayRef<const Isa *> isas,
   }
 
   llvm::DenseMap<Operation *, int64_t> checks;
-  auto checkNumber = [&](LookupOp op) {
+  auto checkNumber = [&](Operation *op) {
     auto [it, fresh] =
         checks.try_emplace(op, firstCheck + result.checks.size());
-    if (fresh) {
-      SymExpr limit = op.getSource().getType().extentOf(
-          cast<StringAttr>(op.getKeys()[0]).getValue());
-      std::string node = nodeName(op.getLoc());
-      // Ids that reach the lookup unchanged, or as a view, name their input.
-      int64_t operand = -1;
-      Value base = plan::viewOf(op.getIndices()[0]).base;
-      while (auto pack = base.getDefiningOp<PackOp>())
-        base = plan::viewOf(pack.getInput()).base;
-      if (auto argument = dyn_cast<BlockArgument>(base))
-        operand = argument.getArgNumber();
-      result.checks.push_back(
-          {"an index of '" + node + "' is outside its table of " +
-               limit.str() + " rows; check the ids and the length of the input",
-           limit,
-           op->getParentOfType<pipe::KernelOp>().getSymName().str(), operand});
-    }
+    if (fresh)
+      result.checks.push_back(isa<LookupOp>(op)
+                                  ? lookupCheck(cast<LookupOp>(op))
+                                  : maskCheck(cast<AggregateOp>(op)));
     return it->second;
   };
 

@@ -94,6 +94,7 @@ private:
     } else if (auto aggregate = dyn_cast<AggregateOp>(op)) {
       os << stringifyMonoid(aggregate.getMonoid());
       names(aggregate.getOver());
+      os << aggregate.getMaskAttr() << aggregate.getFills();
     } else if (auto unite = dyn_cast<UnionOp>(op)) {
       os << column(unite.getColumn()) << unite.getSizes();
     } else if (auto rank = dyn_cast<RankOp>(op)) {

@@ -44,6 +44,14 @@ static void collectPipeline(MaterializeOp breaker,
         leaves.insert(operand);
 }
 
+/// The node of the softmax that the operation is a part of: its weighted sum is
+/// named outside, the softmax itself inside (see StreamSoftmax).
+static std::string softmaxNode(Location loc) {
+  auto name = dyn_cast<NameLoc>(loc);
+  std::string inner = name ? nodeName(name.getChildLoc()) : "";
+  return inner.empty() ? nodeName(loc) : inner;
+}
+
 LogicalResult joinery::fusePipelines(ModuleOp module) {
   auto function = module.lookupSymbol<func::FuncOp>("main");
   if (!function)
@@ -80,6 +88,10 @@ LogicalResult joinery::fusePipelines(ModuleOp module) {
     auto run = pipe::RunOp::create(b, breaker.getLoc(), breaker.getType(),
                                    it->second.getSymName(),
                                    leaves.getArrayRef());
+    // Layers share the kernel and its check, not the node.
+    for (Operation *op : ops)
+      if (auto fold = dyn_cast<AggregateOp>(op); fold && fold.getMask())
+        run->setAttr(kMaskNode, b.getStringAttr(softmaxNode(op->getLoc())));
     breaker.replaceAllUsesWith(run.getResult());
     breaker.erase();
   }
