@@ -19,7 +19,8 @@ using namespace joinery;
 using namespace joinery::optimize;
 using namespace joinery::rel;
 
-/// What an operator is, apart from its operands and columns.
+/// What an operator is, apart from its operands and columns, and from the
+/// constant of a mask, of which exporters have several.
 static std::string kindOf(Operation *op) {
   std::string text = op->getName().getStringRef().str();
   llvm::raw_string_ostream os(text);

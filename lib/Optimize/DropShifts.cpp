@@ -7,6 +7,9 @@
 //
 // exp(s + c) / Σ_t exp(s + c) = exp(s) / Σ_t exp(s) where c lacks t.
 //
+// Scores that are dropped since a mask adds its constant would shift as well;
+// a constant that takes their place (`fills`) would not.
+//
 //===----------------------------------------------------------------------===//
 
 #include "Laws.h"
@@ -56,6 +59,8 @@ struct DropShift : OpRewritePattern<AggregateOp> {
                                 PatternRewriter &rewriter) const override {
     if (fold.getMonoid() != Monoid::SoftmaxSum)
       return rewriter.notifyMatchFailure(fold, "not a softmax_sum");
+    if (fold.getFills())
+      return rewriter.notifyMatchFailure(fold, "a constant among the scores");
     Value scores = fold.getInputs()[0];
     while (auto select = scores.getDefiningOp<SelectOp>()) {
       // A finite default is a score like the others: it would have to move too.

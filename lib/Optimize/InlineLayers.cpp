@@ -46,8 +46,18 @@ struct InlineLayers : optimize::impl::InlineLayersBase<InlineLayers> {
     IRMapping mapping;
     Block &body = callee.getBody().front();
     mapping.map(body.getArguments(), call.getOperands());
-    for (Operation &op : body.without_terminator())
-      builder.clone(op, mapping);
+    auto masks = call->getAttrOfType<ArrayAttr>(layerMasks);
+    size_t softmaxes = 0;
+    for (Operation &op : body.without_terminator()) {
+      auto fold = dyn_cast<AggregateOp>(builder.clone(op, mapping));
+      if (!masks || !fold || fold.getMonoid() != Monoid::SoftmaxSum ||
+          softmaxes >= masks.size())
+        continue;
+      auto mask = dyn_cast<DictionaryAttr>(masks[softmaxes++]);
+      if (mask && mask.getAs<FloatAttr>("mask"))
+        fold.setMaskAttr(mask.getAs<FloatAttr>("mask"));
+      fold.setFills(mask && mask.contains("fills"));
+    }
     for (auto [result, value] :
          llvm::zip(call.getResults(), body.getTerminator()->getOperands()))
       result.replaceAllUsesWith(mapping.lookupOrDefault(value));

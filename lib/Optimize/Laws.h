@@ -39,7 +39,9 @@ void populateSimplifyLookups(mlir::RewritePatternSet &patterns);
 void populateTabulateDifferences(mlir::RewritePatternSet &patterns);
 void populateStreamSoftmax(mlir::RewritePatternSet &patterns);
 void populateDropShifts(mlir::RewritePatternSet &patterns);
-void populateSelectMasks(mlir::RewritePatternSet &patterns);
+/// `keepFinite`: masks whose constant is finite stay.
+void populateSelectMasks(mlir::RewritePatternSet &patterns,
+                         bool keepFinite = false);
 void populateCollectScales(mlir::RewritePatternSet &patterns);
 void populateFoldScales(mlir::RewritePatternSet &patterns,
                         bool anyDiscretized = true);
@@ -102,6 +104,9 @@ mlir::Value inlineRegion(mlir::OpBuilder &builder, rel::JoinOp join,
 /// Replaces `op` by `value`, which may have its columns in another order.
 void replaceReordered(mlir::PatternRewriter &rewriter, mlir::Operation *op,
                       mlir::Value value);
+
+/// The attribute of a layer's call that holds the masks of its softmax_sums.
+inline constexpr llvm::StringLiteral layerMasks = "rel.masks";
 
 //===----------------------------------------------------------------------===//
 // Key maps

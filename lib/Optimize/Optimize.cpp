@@ -61,7 +61,7 @@ struct Optimize : optimize::impl::OptimizeBase<Optimize> {
       populateFoldScales(patterns, anyDiscretized);
       populateStreamSoftmax(patterns);
       populateDropShifts(patterns);
-      populateSelectMasks(patterns);
+      populateSelectMasks(patterns, keepFinite);
       populateFoldConstants(patterns, byteLimit);
       uint64_t count = 0;
       if (failed(applyLaws(module, std::move(patterns), count))) {
@@ -89,7 +89,8 @@ void joinery::buildOptimizePipeline(OpPassManager &manager,
   manager.addPass(optimize::createWidenHalves({options.keepRounding}));
   // Equal subplans first: how often a value is used decides what may move.
   manager.addPass(optimize::createMergeEqualPlans());
-  manager.addPass(optimize::createOptimize({options.foldByteLimit}));
+  manager.addPass(optimize::createOptimize(
+      {options.foldByteLimit, options.keepFiniteMasks}));
   // Last, for it needs the masks that the laws have found.
   if (options.selectOutputs)
     manager.addPass(optimize::createSelectOutputs());

@@ -162,6 +162,27 @@ private:
     });
   }
 
+  /// The masks of the softmax_sums, in the order of the canonical plan; null if
+  /// none has one.
+  static ArrayAttr masksOf(Layer &layer) {
+    Builder builder(layer.output.getContext());
+    SmallVector<Attribute> masks;
+    bool any = false;
+    for (Operation *op : layer.form.operations()) {
+      auto fold = dyn_cast<AggregateOp>(op);
+      if (!fold || fold.getMonoid() != Monoid::SoftmaxSum)
+        continue;
+      NamedAttrList mask;
+      if (auto constant = fold.getMaskAttr())
+        mask.append("mask", constant);
+      if (fold.getFills())
+        mask.append("fills", builder.getUnitAttr());
+      any |= !mask.empty();
+      masks.push_back(mask.getDictionary(builder.getContext()));
+    }
+    return any ? builder.getArrayAttr(masks) : ArrayAttr();
+  }
+
   static void orderLeaves(const Segments &segments, Layer &layer) {
     auto rank = [&](unsigned i) {
       Value value = layer.form.leaves()[i].value;
@@ -233,9 +254,9 @@ private:
                            builder.getStrArrayAttr(exprs), TypedAttr());
   }
 
-  void call(func::FuncOp callee, ArrayRef<Layer> layers) {
+  void call(func::FuncOp callee, std::vector<Layer> &layers) {
     FunctionType type = callee.getFunctionType();
-    for (const Layer &layer : layers) {
+    for (Layer &layer : layers) {
       OpBuilder builder(layer.output.getDefiningOp());
       SmallVector<Value> arguments;
       for (auto [i, argument] : llvm::zip(layer.order, type.getInputs())) {
@@ -252,6 +273,9 @@ private:
       }
       auto op = func::CallOp::create(builder, layer.output.getLoc(), callee,
                                      arguments);
+      // Layers of exporters that chose other constants are the same function.
+      if (ArrayAttr masks = masksOf(layer))
+        op->setAttr(layerMasks, masks);
       std::map<std::string, std::string> names, back;
       for (const auto &[own, name] : layer.form.resultColumns()) {
         names[own] = name;

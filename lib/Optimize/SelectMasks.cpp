@@ -6,13 +6,14 @@
 //===----------------------------------------------------------------------===//
 //
 // A score that gets -1e4 or less added where a mask is zero has no weight in a
-// softmax whose kept scores are far from that: the key is not there. -100 is a
-// bias that a model may learn to overcome, and stays.
+// softmax whose kept scores are far from that: the key is not there. The run
+// checks that they are (see docs/optimizer.md), unless the constant is far
+// below all scores. -100 is a bias that a model may learn to overcome, and
+// stays.
 //
 //===----------------------------------------------------------------------===//
 
-#include "Laws.h"
-#include <cmath>
+#include "MaskTerms.h"
 
 using namespace mlir;
 using namespace joinery;
@@ -24,194 +25,7 @@ namespace joinery::optimize {
 #include "joinery/Optimize/Passes.h.inc"
 } // namespace joinery::optimize
 
-/// Added to a score, this or less removes its key.
-static constexpr double maskThreshold = -1e4;
-
 namespace {
-/// A scalar as a function of one binary value; constants have no binary value.
-struct BinaryFunction {
-  Value binary;
-  Attribute yes, no;
-  /// The binary value is a region argument that is 0 or 1 by assumption.
-  bool assumed = false;
-};
-
-/// Evaluates scalars of a region at both values of one binary value.
-class BinaryAnalysis {
-public:
-  std::optional<BinaryFunction> of(Value value) {
-    auto [it, inserted] = known.try_emplace(value);
-    if (!inserted)
-      return it->second;
-    std::optional<BinaryFunction> result = compute(value);
-    known[value] = result;
-    return result;
-  }
-
-private:
-  std::optional<BinaryFunction> compute(Value value) {
-    Builder b(value.getContext());
-    Attribute constant;
-    if (matchPattern(value, m_Constant(&constant)))
-      return BinaryFunction{{}, constant, constant, false};
-    if (auto argument = dyn_cast<BlockArgument>(value)) {
-      // An integer that enters arithmetic as it is can only be a mask.
-      if (value.getType().isInteger(1))
-        return BinaryFunction{value, b.getBoolAttr(true), b.getBoolAttr(false),
-                              false};
-      if (isa<IntegerType>(value.getType()))
-        return BinaryFunction{value, b.getIntegerAttr(value.getType(), 1),
-                              b.getIntegerAttr(value.getType(), 0), true};
-      return std::nullopt;
-    }
-    Operation *op = value.getDefiningOp();
-    // A comparison is binary whatever it compares.
-    bool compares = isa<arith::CmpIOp, arith::CmpFOp>(op);
-    if (!compares)
-      if (auto folded = fold(op))
-        return folded;
-    if (value.getType().isInteger(1))
-      return BinaryFunction{value, b.getBoolAttr(true), b.getBoolAttr(false),
-                            false};
-    return std::nullopt;
-  }
-
-  std::optional<BinaryFunction> fold(Operation *op) {
-    BinaryFunction result;
-    SmallVector<Attribute> yes, no;
-    for (Value operand : op->getOperands()) {
-      auto function = of(operand);
-      if (!function)
-        return std::nullopt;
-      if (function->binary) {
-        if (result.binary && result.binary != function->binary)
-          return std::nullopt;
-        result.binary = function->binary;
-        result.assumed = function->assumed;
-      }
-      yes.push_back(function->yes);
-      no.push_back(function->no);
-    }
-    if (!result.binary)
-      return std::nullopt;
-    result.yes = foldScalar(op, yes);
-    result.no = foldScalar(op, no);
-    if (!result.yes || !result.no)
-      return std::nullopt;
-    return result;
-  }
-
-  DenseMap<Value, std::optional<BinaryFunction>> known;
-};
-
-/// A condition under which a key stays, as a scalar of the region.
-struct Keep {
-  Value binary;
-  bool assumed, negated;
-};
-
-std::optional<double> asDouble(Attribute attribute) {
-  if (auto f = dyn_cast_or_null<FloatAttr>(attribute))
-    return f.getValueAsDouble();
-  return std::nullopt;
-}
-
-bool removes(std::optional<double> x) { return x && *x <= maskThreshold; }
-
-/// The terms of a sum.
-void flattenSum(Value value, SmallVectorImpl<Value> &terms) {
-  if (auto add = value.getDefiningOp<arith::AddFOp>()) {
-    flattenSum(add.getLhs(), terms);
-    flattenSum(add.getRhs(), terms);
-    return;
-  }
-  terms.push_back(value);
-}
-
-/// Takes masks out of the terms of a score.
-class MaskTerms {
-public:
-  SmallVector<Value> terms;
-  SmallVector<Keep> keeps;
-
-  void strip(Value value) {
-    SmallVector<Value> flat;
-    flattenSum(value, flat);
-    for (Value term : flat) {
-      if (auto keep = additive(term)) {
-        keeps.push_back(*keep);
-        continue;
-      }
-      auto select = term.getDefiningOp<arith::SelectOp>();
-      if (!select) {
-        terms.push_back(term);
-        continue;
-      }
-      // select(m, x, c): c alone is far below every score.
-      auto yes = analysis.of(select.getTrueValue());
-      auto no = analysis.of(select.getFalseValue());
-      bool keepsYes = no && !no->binary && removes(asDouble(no->no));
-      bool keepsNo = yes && !yes->binary && removes(asDouble(yes->yes));
-      if (keepsYes == keepsNo) {
-        terms.push_back(term);
-        continue;
-      }
-      addCondition(select.getCondition(), keepsNo);
-      strip(keepsYes ? select.getTrueValue() : select.getFalseValue());
-    }
-  }
-
-private:
-  std::optional<Keep> additive(Value term) {
-    auto function = analysis.of(term);
-    if (!function || !function->binary)
-      return std::nullopt;
-    auto yes = asDouble(function->yes), no = asDouble(function->no);
-    if (yes == 0.0 && removes(no))
-      return Keep{function->binary, function->assumed, false};
-    if (no == 0.0 && removes(yes))
-      return Keep{function->binary, function->assumed, true};
-    return std::nullopt;
-  }
-  void addCondition(Value condition, bool negated) {
-    auto function = analysis.of(condition);
-    if (function && function->binary && function->binary != condition &&
-        isa<IntegerAttr>(function->yes) && isa<IntegerAttr>(function->no)) {
-      bool yes = !cast<IntegerAttr>(function->yes).getValue().isZero();
-      bool no = !cast<IntegerAttr>(function->no).getValue().isZero();
-      if (yes != no) {
-        keeps.push_back({function->binary, function->assumed, negated == yes});
-        return;
-      }
-    }
-    keeps.push_back({condition, false, negated});
-  }
-  BinaryAnalysis analysis;
-};
-
-/// A conjunction of conditions is several conditions (De Morgan for negated
-/// disjunctions): each keeps only the columns that it depends on.
-void splitConjunction(Keep keep, SmallVectorImpl<Keep> &out) {
-  Operation *op = keep.binary.getDefiningOp();
-  bool splits = keep.negated ? isa_and_nonnull<arith::OrIOp>(op)
-                             : isa_and_nonnull<arith::AndIOp>(op);
-  if (splits && keep.binary.getType().isInteger(1)) {
-    for (Value operand : op->getOperands())
-      splitConjunction({operand, false, keep.negated}, out);
-    return;
-  }
-  if (auto invert = dyn_cast_or_null<arith::XOrIOp>(op);
-      invert && matchPattern(invert.getRhs(), m_One()) &&
-      keep.binary.getType().isInteger(1)) {
-    splitConjunction({invert.getLhs(), false, !keep.negated}, out);
-    return;
-  }
-  if (!llvm::any_of(out, [&](Keep other) {
-        return other.binary == keep.binary && other.negated == keep.negated;
-      }))
-    out.push_back(keep);
-}
-
 /// The part of `join` that computes `scalar`, as a join of the operands that
 /// it needs.
 Value sliceJoin(PatternRewriter &rewriter, JoinOp join, Value scalar,
@@ -247,7 +61,9 @@ Value sliceJoin(PatternRewriter &rewriter, JoinOp join, Value scalar,
 
 /// softmax_sum(x + select(m, 0, -1e9), v) = softmax_sum(select x where m, v).
 struct SelectMask : OpRewritePattern<AggregateOp> {
-  using OpRewritePattern::OpRewritePattern;
+  bool keepFinite;
+  SelectMask(MLIRContext *context, bool keepFinite)
+      : OpRewritePattern(context), keepFinite(keepFinite) {}
   LogicalResult matchAndRewrite(AggregateOp op,
                                 PatternRewriter &rewriter) const override {
     if (op.getMonoid() != Monoid::SoftmaxSum)
@@ -261,7 +77,7 @@ struct SelectMask : OpRewritePattern<AggregateOp> {
     auto join = scores.getDefiningOp<JoinOp>();
     if (!join)
       return rewriter.notifyMatchFailure(op, "the scores are no join");
-    MaskTerms masks;
+    MaskTerms masks(keepFinite);
     masks.strip(yieldOf(join));
     if (masks.keeps.empty())
       return rewriter.notifyMatchFailure(op, "no term of the scores is a mask");
@@ -328,7 +144,17 @@ struct SelectMask : OpRewritePattern<AggregateOp> {
     for (SelectOp select : llvm::reverse(outer))
       value = createSelect(rewriter, loc, value, select.getWhere(),
                            select.getOtherwise());
-    rewriter.modifyOpInPlace(op, [&] { op->setOperand(0, value); });
+    rewriter.modifyOpInPlace(op, [&] {
+      op->setOperand(0, value);
+      if (!masks.mask)
+        return;
+      // Of several constants the one nearest to the scores.
+      double mask = *masks.mask;
+      if (auto before = op.getMaskAttr())
+        mask = std::max(mask, before.getValueAsDouble());
+      op.setMaskAttr(rewriter.getF64FloatAttr(mask));
+      op.setFills(op.getFills() || masks.fills);
+    });
     return success();
   }
 
@@ -352,7 +178,9 @@ private:
 /// A term of the scores that is itself a masked relation, shared by layers,
 /// joins the scores if nothing but its mask was computed in it.
 struct AbsorbMaskedTerm : OpRewritePattern<AggregateOp> {
-  using OpRewritePattern::OpRewritePattern;
+  bool keepFinite;
+  AbsorbMaskedTerm(MLIRContext *context, bool keepFinite)
+      : OpRewritePattern(context), keepFinite(keepFinite) {}
   LogicalResult matchAndRewrite(AggregateOp op,
                                 PatternRewriter &rewriter) const override {
     if (op.getMonoid() != Monoid::SoftmaxSum)
@@ -374,7 +202,7 @@ struct AbsorbMaskedTerm : OpRewritePattern<AggregateOp> {
       auto inner = renaming.base.getDefiningOp<JoinOp>();
       if (!inner)
         continue;
-      MaskTerms masks;
+      MaskTerms masks(keepFinite);
       masks.strip(yieldOf(inner));
       if (masks.keeps.empty() ||
           !llvm::all_of(masks.terms,
@@ -445,10 +273,11 @@ struct SplitSelection : OpRewritePattern<SelectOp> {
 };
 
 struct SelectMasks : optimize::impl::SelectMasksBase<SelectMasks> {
+  using SelectMasksBase::SelectMasksBase;
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     populateCanonical(patterns);
-    populateSelectMasks(patterns);
+    populateSelectMasks(patterns, keepFinite);
     uint64_t count = 0;
     if (failed(applyLaws(getOperation(), std::move(patterns), count)))
       signalPassFailure();
@@ -457,6 +286,8 @@ struct SelectMasks : optimize::impl::SelectMasksBase<SelectMasks> {
 };
 } // namespace
 
-void optimize::populateSelectMasks(RewritePatternSet &patterns) {
-  patterns.add<SelectMask, AbsorbMaskedTerm, SplitSelection>(patterns.getContext());
+void optimize::populateSelectMasks(RewritePatternSet &patterns,
+                                   bool keepFinite) {
+  patterns.add<SelectMask, AbsorbMaskedTerm>(patterns.getContext(), keepFinite);
+  patterns.add<SplitSelection>(patterns.getContext());
 }

@@ -105,6 +105,7 @@ LogicalResult PhaseRunner::runPhase(Phase phase) {
     OptimizeOptions optimize;
     optimize.keepRounding = options.keepRounding;
     optimize.selectOutputs = !options.keepPadding;
+    optimize.keepFiniteMasks = options.keepPadding;
     if (options.until == Phase::Optimize)
       optimize.layers = options.layers;
     optimize.pushSelections = !options.keepPadding;

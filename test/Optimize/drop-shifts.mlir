@@ -60,3 +60,31 @@ func.func @shown(%x: !s, %c: !c, %v: !v) -> (!y, !s) {
   %y = rel.aggregate softmax_sum %j, %v over [t] : (!s, !v) -> !y
   return %y, %j : !y, !s
 }
+
+// Tests that a shift stays where a constant takes the place of scores, and goes
+// where one is added to them.
+// CHECK-LABEL: func.func @masked
+// CHECK-SAME: (%[[X:[a-z0-9]+]]: {{[^%]*}}%[[C:[a-z0-9]+]]:
+// CHECK: %[[F:.+]] = rel.join %[[X]], %[[C]] :
+// CHECK: rel.select %[[F]] where
+// CHECK: softmax_sum {{.*}} {fills, mask = -1.000000e+04 : f64}
+// CHECK: %[[A:.+]] = rel.join %[[X]] :
+// CHECK: rel.select %[[A]] where
+// CHECK: softmax_sum {{.*}} {mask = -1.000000e+04 : f64}
+func.func @masked(%x: !s, %c: !c, %v: !v, %m: !m) -> (!y, !y) {
+  %j = rel.join %x, %c : (!s, !c) -> !s {
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.addf %a, %b : f32
+    rel.yield %0 : f32
+  }
+  %n = rel.select %j where %m else 0xFF800000 : f32 : (!s, !m) -> !s
+  %y = rel.aggregate softmax_sum %n, %v over [t] : (!s, !v) -> !y {fills, mask = -1.0e4 : f64}
+  %i = rel.join %x, %c : (!s, !c) -> !s {
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.addf %a, %b : f32
+    rel.yield %0 : f32
+  }
+  %o = rel.select %i where %m else 0xFF800000 : f32 : (!s, !m) -> !s
+  %z = rel.aggregate softmax_sum %o, %v over [t] : (!s, !v) -> !y {mask = -1.0e4 : f64}
+  return %y, %z : !y, !y
+}

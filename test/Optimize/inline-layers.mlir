@@ -29,6 +29,32 @@ func.func @main(%x: !x) -> !x {
 
 // -----
 
+// Tests that each softmax_sum gets the mask of the call.
+// CHECK-LABEL: func.func @main
+// CHECK: softmax_sum {{.*}} {mask = -1.000000e+04 : f64}
+// CHECK-NOT: mask =
+// CHECK: softmax_sum
+// CHECK-NOT: mask =
+// CHECK: softmax_sum {{.*}} {fills, mask = -6.550400e+04 : f64}
+// CHECK-NOT: mask =
+!s = !rel.rel<[t: ?S] x f32>
+!v = !rel.rel<[t: ?S, d: 8] x f32>
+!w = !rel.rel<[d: 8] x f32>
+!k = !rel.rel<[t: ?S] x i1>
+func.func private @layer(%s: !s, %v: !v, %k: !k) -> !w {
+  %0 = rel.select %s where %k else 0xFF800000 : f32 : (!s, !k) -> !s
+  %1 = rel.aggregate softmax_sum %0, %v over [t] : (!s, !v) -> !w
+  return %1 : !w
+}
+func.func @main(%s: !s, %v: !v, %k: !k) -> (!w, !w, !w) {
+  %0 = func.call @layer(%s, %v, %k) {rel.masks = [{mask = -1.0e4 : f64}]} : (!s, !v, !k) -> !w
+  %1 = func.call @layer(%s, %v, %k) : (!s, !v, !k) -> !w
+  %2 = func.call @layer(%s, %v, %k) {rel.masks = [{fills, mask = -6.5504e4 : f64}]} : (!s, !v, !k) -> !w
+  return %0, %1, %2 : !w, !w, !w
+}
+
+// -----
+
 // Tests that a function without a body stays a call.
 // CHECK-LABEL: func.func @main
 // CHECK: call @elsewhere

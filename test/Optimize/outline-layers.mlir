@@ -108,3 +108,40 @@ func.func @main(%x: !x) -> (!y, !x) {
   }
   return %e, %e1 : !y, !x
 }
+
+// -----
+
+// Tests that layers whose masks have other constants, or -inf, are one function.
+// CHECK-LABEL: func.func private @layer(
+// CHECK: softmax_sum
+// CHECK-NOT: mask =
+// CHECK-LABEL: func.func @main
+// CHECK: call @layer({{.*}} {rel.masks = [{mask = -1.000000e+04 : f64}]}
+// CHECK: call @layer({{[^{]*}} : (
+// CHECK: return
+!x = !rel.rel<[s: ?S, h: 4] x f32>
+!t = !rel.rel<[t: ?S, h: 4] x f32>
+!p = !rel.rel<[s: ?S, t: ?S, h: 4] x f32>
+!s = !rel.rel<[s: ?S, t: ?S] x f32>
+!k = !rel.rel<[t: ?S] x i1>
+func.func @main(%x: !x, %k: !k) -> !x {
+  %r = rel.rekey %x [s = "#t"] : !x -> !t
+  %j = rel.join %x, %r : (!x, !t) -> !p {
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.mulf %a, %b : f32
+    rel.yield %0 : f32
+  }
+  %s = rel.aggregate sum %j over [h] : (!p) -> !s
+  %m = rel.select %s where %k else 0xFF800000 : f32 : (!s, !k) -> !s
+  %y = rel.aggregate softmax_sum %m, %r over [t] : (!s, !t) -> !x {mask = -1.0e4 : f64}
+  %r1 = rel.rekey %y [s = "#t"] : !x -> !t
+  %j1 = rel.join %y, %r1 : (!x, !t) -> !p {
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.mulf %a, %b : f32
+    rel.yield %0 : f32
+  }
+  %s1 = rel.aggregate sum %j1 over [h] : (!p) -> !s
+  %m1 = rel.select %s1 where %k else 0xFF800000 : f32 : (!s, !k) -> !s
+  %y1 = rel.aggregate softmax_sum %m1, %r1 over [t] : (!s, !t) -> !x
+  return %y1 : !x
+}

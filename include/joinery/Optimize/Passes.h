@@ -29,6 +29,8 @@ struct OptimizeOptions {
   bool keepRounding = false;
   /// Rows that the mask drops are zero in every output (padding=skip).
   bool selectOutputs = true;
+  /// Masks whose constant is finite stay in the scores (padding=keep).
+  bool keepFiniteMasks = false;
   /// The phases after `optimize` read one function: layers are for reading and
   /// comparing plans.
   LayerForm layers = LayerForm::Inline;

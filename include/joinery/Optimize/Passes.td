@@ -167,7 +167,8 @@ def DropShifts : Law<"rel-drop-shifts"> {
     `softmax_sum(s + c, v) over t` is `softmax_sum(s, v) over t` if c lacks t: a
     maximum that an exporter subtracts for safety, or a bias for each query.
     Selections with default -inf may lie between. The scores must have no other
-    use, and no product or other function may hide c.
+    use, no product or other function may hide c, and no constant may have taken
+    the place of scores (`fills`): it does not shift with them.
   }];
 }
 
@@ -177,8 +178,14 @@ def SelectMasks : Law<"rel-select-masks"> {
     In the scores of a softmax_sum, `x + select(m, 0, c)` and `select(m, x, c)`
     with c ≤ -1e4 become `rel.select x where m else -inf`; a conjunction becomes
     several selections. An integer input that is used as a mask in arithmetic is
-    assumed to be 0 or 1 and marked `rel.binary`, which the border checks.
+    assumed to be 0 or 1 and marked `rel.binary`, which the border checks. The
+    softmax_sum keeps a c that is no -inf and no lowest number of a type as its
+    `mask`, for the run to check.
   }];
+  let options = [
+    Option<"keepFinite", "keep-finite", "bool", "false",
+           "Leave masks alone whose constant is finite (padding=keep)">
+  ];
 }
 
 def MergeEqualPlans : Pass<"rel-merge-equal-plans", "::mlir::ModuleOp"> {
@@ -255,7 +262,8 @@ def OutlineLayers : Pass<"rel-outline-layers", "::mlir::ModuleOp"> {
     is in canonical form: the order of its operations, of the operands of joins
     and of the terms of sums and products, and the names of its columns, depend
     on its structure alone, so that layers of two models that are equal print
-    equally.
+    equally. The constants of masks are not part of it: calls have those of the
+    layer's softmax_sums, in order, as `rel.masks`.
 
     ```mlir
     %y = rel.join %x, %w0 ...        %y = call @layer(%x, %m, %w0)
@@ -285,7 +293,7 @@ def InlineLayers : Pass<"rel-inline-layers", "::mlir::ModuleOp"> {
   let summary = "Make calls of layers part of the plan again";
   let description = [{
     The reverse of `rel-outline-layers`: what follows the laws reads one plan.
-    Calls in layers stay.
+    Softmax_sums get the masks of the call. Calls in layers stay.
   }];
   let dependentDialects = ["::joinery::rel::RelDialect"];
   let statistics = [
@@ -330,7 +338,9 @@ def Optimize : Pass<"rel-optimize", "::mlir::ModuleOp"> {
   ];
   let options = [
     Option<"byteLimit", "byte-limit", "int64_t", "1 << 20",
-           "Bytes of the greatest table that is folded">
+           "Bytes of the greatest table that is folded">,
+    Option<"keepFinite", "keep-finite", "bool", "false",
+           "Leave masks alone whose constant is finite (padding=keep)">
   ];
   let statistics = [
     Statistic<"numRewrites", "num-rewrites", "Number of rewrites">,
