@@ -130,6 +130,34 @@ public:
     return func;
   }
 
+  func::FuncOp decodePairs() {
+    func::FuncOp func = k.begin({k.ptr, k.ptr, k.i64, k.i64});
+    Value panel = func.getArgument(0), to = func.getArgument(1);
+    Value width = func.getArgument(2), pairs = func.getArgument(3);
+    int64_t n = isa.lanes;
+    auto lanes = VectorType::get(n, k.b.getI32Type());
+    auto constant = [&](uint32_t value) -> Value {
+      auto attr = k.b.getI32IntegerAttr(static_cast<int32_t>(value));
+      return arith::ConstantOp::create(
+          k.b, lanes, DenseElementsAttr::get(lanes, Attribute(attr)));
+    };
+    Value sixteen = constant(16), high = constant(0xffff0000);
+    k.loop(k.constant(0), pairs, 1, {}, [&](Value p, ValueRange) -> Values {
+      Value row = k.mul(p, width);
+      Value from = k.at(panel, row), even = k.at(to, k.mul(row, 2));
+      Value odd = k.at(even, width);
+      k.loop(k.constant(0), width, n, {}, [&](Value c, ValueRange) -> Values {
+        Value pair = k.load(lanes, k.at(from, c));
+        k.store(arith::ShLIOp::create(k.b, pair, sixteen), k.at(even, c));
+        k.store(arith::AndIOp::create(k.b, pair, high), k.at(odd, c));
+        return {};
+      });
+      return {};
+    });
+    k.finish();
+    return func;
+  }
+
   func::FuncOp packRowPairs() {
     func::FuncOp func = begin();
     int64_t n = isa.lanes;
@@ -319,6 +347,13 @@ func::FuncOp getOrCreateCopyRows(ModuleOp module, const Isa &isa) {
   if (auto func = module.lookupSymbol<func::FuncOp>(name))
     return func;
   return MoveGenerator(module, isa, name).copyRows();
+}
+
+func::FuncOp getOrCreateDecodePairs(ModuleOp module, const Isa &isa) {
+  std::string name = "jn_decode_bf16_" + isa.name;
+  if (auto func = module.lookupSymbol<func::FuncOp>(name))
+    return func;
+  return MoveGenerator(module, isa, name).decodePairs();
 }
 
 func::FuncOp getOrCreatePackRowPairs(ModuleOp module, const Isa &isa) {

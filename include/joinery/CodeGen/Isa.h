@@ -52,6 +52,9 @@ struct Isa {
   int64_t kc;
   /// With fewer rows the next f32 panel is not prefetched: one stream is as fast.
   int64_t prefetchRows;
+  /// From so many rows on, a panel of bf16 is decoded once for all of them and
+  /// not in their products, for its shifts share pipes with those; 0: never.
+  int64_t decodeRows;
   /// LLVM's name of the processor and the features on top of it.
   std::string cpu, features;
   /// Bytes of level-1 data and level-2 cache that a core may count on.

@@ -53,6 +53,13 @@ mlir::func::FuncOp getOrCreateGemm(mlir::ModuleOp module, const Isa &isa,
                                    int64_t width,
                                    Operands operands = Operands::F32);
 
+/// Decodes a panel of bf16 pairs (see Operands) to f32:
+///   (src: ptr, dst: ptr, width: i64, pairs: i64)
+///   dst[2p][c], dst[2p + 1][c] = the pair in lane c of row p of src
+/// Rows of both follow each other; `width` is a multiple of 16.
+mlir::func::FuncOp getOrCreateDecodePairs(mlir::ModuleOp module,
+                                          const Isa &isa);
+
 /// Rounds f32 rows to pairs of bf16, to the nearest and to even:
 ///   (src: ptr, ld: i64, rows: i64, cols: i64, dst: ptr, ldd: i64)
 ///   pair p of row r of dst = src[r][2p], src[r][2p + 1]  (zero past `cols`)

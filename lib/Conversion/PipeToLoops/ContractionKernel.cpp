@@ -18,6 +18,7 @@
 #include "lib/Plan/Contraction.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
 using namespace joinery;
@@ -163,6 +164,44 @@ FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
                       e.value(e.allocateScratch(rowBlock * packedLda * 4)),
                       e.b.getI8Type());
 
+  // A panel that is decoded once for all rows of the block.
+  bool decodes =
+      operands == Operands::DecodedPairs && e.target.decodeRows > 0;
+  Value decoded;
+  if (decodes)
+    decoded = e.offset(
+        e.scratch,
+        e.value(e.allocateScratch(lanesOf(slice < k ? slice : k) * kPairDepth *
+                                  width * 4)),
+        e.b.getI8Type());
+  auto multiply = [&](Value rowsAt, Value stride, Value panel, Value c,
+                      Value count, int64_t depth, Value accumulate,
+                      Value next) {
+    OpBuilder::InsertionGuard guard(e.b);
+    Value width64 = e.index(width), rowDepth = e.index(depth);
+    if (decodes) {
+      Value many = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sge,
+                                         count, e.index(e.target.decodeRows));
+      auto branches =
+          scf::IfOp::create(e.b, e.loc, many, /*withElseRegion=*/true);
+      e.b.setInsertionPointToStart(&branches.getThenRegion().front());
+      func::CallOp::create(
+          e.b, e.loc, getOrCreateDecodePairs(module, e.target),
+          ValueRange{panel, decoded, width64, e.index(lanesOf(depth))});
+      Value none = LLVM::ZeroOp::create(e.b, e.loc, panel.getType());
+      func::CallOp::create(e.b, e.loc, getOrCreateGemm(module, e.target, width),
+                           ValueRange{rowsAt, stride, decoded, width64, c,
+                                      e.index(ldc), count, rowDepth, accumulate,
+                                      none});
+      e.b.setInsertionPointToStart(&branches.getElseRegion().front());
+    }
+    func::CallOp::create(e.b, e.loc, gemm,
+                         ValueRange{rowsAt, stride, panel, width64, c,
+                                    e.index(ldc), count,
+                                    e.index(packs ? lanesOf(depth) : depth),
+                                    accumulate, next});
+  };
+
   // The epilogue over rows [row0, row0 + count) and lanes [from, to).
   auto epilogue = [&](Value row0, Value count, Value from, Value to,
                       bool full) {
@@ -221,11 +260,7 @@ FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
         Value next = panelAt(
             e.min(e.add(p, e.index(1)), e.index(panelCount - 1)));
         Value c = whole ? e.offset(tile, e.mul(p, e.index(width)), f32) : tile;
-        func::CallOp::create(e.b, e.loc, gemm,
-                             ValueRange{slicedRows, stride, panel,
-                                        e.index(width), c, e.index(ldc), count,
-                                        e.index(packs ? lanesOf(depth) : depth),
-                                        accumulate, next});
+        multiply(slicedRows, stride, panel, c, count, depth, accumulate, next);
         if (!whole) {
           Value from = e.mul(p, e.index(width));
           Value to = e.min(e.add(from, e.index(width)), e.index(n));

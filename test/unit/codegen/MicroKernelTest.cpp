@@ -221,6 +221,24 @@ std::vector<int32_t> someRows(int64_t rows) {
 
 using Pack = void(const float *, int64_t, int64_t, int64_t, uint32_t *, int64_t);
 
+using Decode = void(const uint32_t *, float *, int64_t, int64_t);
+
+// Tests that a panel of pairs is decoded row by row, and nothing else written.
+TEST_P(MicroKernels, DecodePairs) {
+  exportFunction(getOrCreateDecodePairs(*module, *isa));
+  compile();
+  auto *decode = compiled->get<Decode>(names[0]);
+  for (int64_t width : {16, 48, 64})
+    for (int64_t pairs : {0, 1, 7}) {
+      auto b = randomFloats((2 * pairs + 1) * width, 2);
+      auto lanes = pairPanel(2 * pairs, width, width, b);
+      std::vector<float> dst((2 * pairs + 1) * width, -7), expected = dst;
+      std::copy_n(b.begin(), 2 * pairs * width, expected.begin());
+      decode(lanes.data(), dst.data(), width, pairs);
+      ASSERT_EQ(dst, expected) << width << " wide, " << pairs << " pairs";
+    }
+}
+
 /// What the packing kernel makes of rows.
 std::vector<uint32_t> packRows(const std::vector<float> &a, int64_t lda,
                                int64_t m, int64_t k, int64_t ldp,
