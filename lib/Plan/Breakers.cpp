@@ -95,8 +95,9 @@ void Breakers::findCores() {
   for (Operation &op : function.getBody().front()) {
     if (op.getNumResults() != 1 || isConstant(op.getResult(0)))
       continue;
-    if (attentionOf(&op)) {
+    if (auto form = attentionOf(&op)) {
       cores[&op] = Breaker::Attend;
+      findStreamed(*form);
       continue;
     }
     auto match = contractionOf(&op);
@@ -106,6 +107,35 @@ void Breakers::findCores() {
     cores[&op] = Breaker::Contract;
     products.insert(match->join);
   }
+}
+
+void Breakers::findStreamed(Attention form) {
+  // Key by key, as the form has it: joins and selections.
+  llvm::SetVector<Operation *> slice;
+  slice.insert(form.softmax.getInputs()[0].getDefiningOp());
+  for (size_t i = 0; i < slice.size(); ++i)
+    if (isa<JoinOp, SelectOp>(slice[i]))
+      for (Value operand : slice[i]->getOperands())
+        if (Operation *op = operand.getDefiningOp())
+          slice.insert(op);
+  SmallVector<Operation *> ordered = slice.takeVector();
+  llvm::sort(ordered, [&](Operation *x, Operation *y) {
+    return order.lookup(x) < order.lookup(y);
+  });
+  llvm::DenseSet<Operation *> way{form.scores.join, form.scores.aggregate};
+  for (Operation *op : ordered)
+    if (llvm::any_of(op->getOperands(), [&](Value operand) {
+          return way.contains(operand.getDefiningOp());
+        }))
+      way.insert(op);
+  way.insert(form.softmax);
+  streamed.insert_range(way);
+}
+
+bool Breakers::streams(Value value, Operation *user) const {
+  // The softmax_sum ends the way; what reads it is no part.
+  return streamed.contains(user) && streamed.contains(value.getDefiningOp()) &&
+         cores.lookup(value.getDefiningOp()) != Breaker::Attend;
 }
 
 void Breakers::numberOps() {
@@ -144,24 +174,13 @@ Operation *Breakers::topOf(Operation *core) {
   return pack ? pack : core;
 }
 
-/// May `op` be part of the epilogue of `core`: is it local to the core's rows?
-bool Breakers::allowed(Operation *op, Operation *core) {
+/// May `op` be part of the epilogue of a core whose results are a `tile`: is it
+/// local to its rows, with one value for each element or each row?
+bool Breakers::allowed(Operation *op, RelType tile, RelType row) {
   if (op->getNumResults() != 1 || products.contains(op) || cores.count(op))
     return false;
   RelType result = typeOf(op->getResult(0));
-  RelType tile = typeOf(topOf(core)->getResult(0));
-  SmallVector<Column> lanes;
-  if (cores.lookup(core) == Breaker::Contract) {
-    lanes = contractionOf(core)->rightFree;
-  } else {
-    lanes = attentionOf(core)->d;
-  }
-  SmallVector<Column> rows;
-  for (Column column : tile.getColumns())
-    if (!llvm::is_contained(lanes, column))
-      rows.push_back(column);
-  bool wide = sameColumns(result, tile);
-  bool narrow = sameColumns(result, tile.withColumns(rows));
+  bool wide = sameColumns(result, tile), narrow = sameColumns(result, row);
   if (isa<JoinOp, SelectOp>(op))
     return wide || narrow;
   if (auto aggregate = dyn_cast<AggregateOp>(op))
@@ -174,6 +193,14 @@ bool Breakers::allowed(Operation *op, Operation *core) {
 Operation *Breakers::grow(Operation *core) {
   Operation *top = topOf(core), *root = top;
   RelType tile = typeOf(top->getResult(0));
+  SmallVector<Column> lanes = cores.lookup(core) == Breaker::Contract
+                                  ? contractionOf(core)->rightFree
+                                  : attentionOf(core)->d;
+  SmallVector<Column> rows;
+  for (Column column : tile.getColumns())
+    if (!llvm::is_contained(lanes, column))
+      rows.push_back(column);
+  RelType row = tile.withColumns(rows);
   for (Operation *next = postDominator[top];
        next && next->getNumResults() == 1; next = postDominator[next]) {
     if (stored.count(root->getResult(0)))
@@ -185,7 +212,7 @@ Operation *Breakers::grow(Operation *core) {
       for (Operation *user : work.pop_back_val()->getUsers()) {
         if (!seen.insert(user).second)
           continue;
-        fits &= allowed(user, core) &&
+        fits &= allowed(user, tile, row) &&
                 (user == next || !stored.count(user->getResult(0)));
         if (user != next && fits)
           work.push_back(user);
@@ -239,7 +266,9 @@ void Breakers::storeShared() {
           continue;
         if (value != root && stored.count(value))
           continue;
-        if (value != root)
+        bool streams = breaker.algorithm == Breaker::Attend &&
+                       value != root && streamed.contains(op);
+        if (value != root && !streams)
           readers[value].insert(root);
         if (auto aggregate = dyn_cast<AggregateOp>(op);
             aggregate && value != root && op != breaker.core &&

@@ -37,14 +37,20 @@ public:
   /// The attention that `op` is the core of.
   std::optional<Attention> attentionOf(mlir::Operation *op) const;
 
+  /// Is `value` on the way from an attention's products of queries and keys to
+  /// its softmax, and `user` as well? These it computes as it streams, also
+  /// where another pipeline has stored them.
+  bool streams(mlir::Value value, mlir::Operation *user) const;
+
 private:
   void findCores();
+  void findStreamed(Attention form);
   void numberOps();
   mlir::Operation *grow(mlir::Operation *core);
   /// The operation whose result has the columns that the pipeline of `core`
   /// stores: the core, or the pack that is all that reads it.
   mlir::Operation *topOf(mlir::Operation *core);
-  bool allowed(mlir::Operation *op, mlir::Operation *core);
+  bool allowed(mlir::Operation *op, rel::RelType tile, rel::RelType row);
   void store(mlir::Value value);
   void storeShared();
   int64_t work(mlir::Value value, int depth = 0);
@@ -55,6 +61,7 @@ private:
   llvm::DenseMap<mlir::Operation *, mlir::Operation *> postDominator;
   llvm::MapVector<mlir::Operation *, Breaker::Algorithm> cores;
   llvm::DenseSet<mlir::Operation *> products; // joins that feed a core
+  llvm::DenseSet<mlir::Operation *> streamed; // from products to softmax_sums
 };
 
 } // namespace joinery::plan

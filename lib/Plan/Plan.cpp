@@ -36,8 +36,15 @@ private:
   void materializeConstants();
   Value castElements(Value value, Type element);
   ArrayAttr plainLayout(ArrayRef<Column> columns);
-  MaterializeOp materialize(Value value, ArrayAttr layout, StringRef algorithm,
-                            DictionaryAttr design);
+  /// Stores a value; all that reads it reads what is stored, but for uses that
+  /// `keeps` holds for.
+  MaterializeOp
+  materialize(Value value, ArrayAttr layout, StringRef algorithm,
+              DictionaryAttr design,
+              function_ref<bool(OpOperand &)> keeps = [](OpOperand &) {
+                return false;
+              });
+  void findInnermost(Breakers &breakers);
   ArrayAttr chooseLayout(Value value, const Breaker &breaker,
                          Breakers &breakers);
   DictionaryAttr design(const Breaker &breaker, Breakers &breakers, Value root);
@@ -47,6 +54,8 @@ private:
   func::FuncOp function;
   const PlanOptions &options;
   OpBuilder b;
+  /// The columns of a stored value that a contraction folds.
+  llvm::DenseMap<Value, std::set<std::string>> innermost;
 };
 } // namespace
 
@@ -145,8 +154,8 @@ void Planner::borderResults() {
 }
 
 MaterializeOp Planner::materialize(Value value, ArrayAttr layout,
-                                   StringRef algorithm,
-                                   DictionaryAttr design) {
+                                   StringRef algorithm, DictionaryAttr design,
+                                   function_ref<bool(OpOperand &)> keeps) {
   b.setInsertionPointAfterValue(value);
   auto op = MaterializeOp::create(
       b, value.getLoc(), typeOf(value).withLayout(layout), value,
@@ -154,7 +163,7 @@ MaterializeOp Planner::materialize(Value value, ArrayAttr layout,
   // A copy in another layout is for readers: the border keeps its own.
   bool copy = isa_and_nonnull<MaterializeOp>(value.getDefiningOp());
   value.replaceUsesWithIf(op.getResult(), [&](OpOperand &use) {
-    return use.getOwner() != op.getOperation() &&
+    return use.getOwner() != op.getOperation() && !keeps(use) &&
            !(copy && use.getOwner()->hasTrait<OpTrait::IsTerminator>());
   });
   return op;
@@ -175,6 +184,18 @@ static void touched(const View &view, ArrayRef<Column> inner,
         columns.insert(name);
 }
 
+void Planner::findInnermost(Breakers &breakers) {
+  for (auto &[root, breaker] : breakers.stored) {
+    if (breaker.algorithm != Breaker::Contract)
+      continue;
+    auto match = breakers.contractionOf(breaker.core);
+    View view = viewOf(match->left);
+    // The first reader decides.
+    if (auto &inner = innermost[view.base]; inner.empty())
+      touched(view, match->k, inner);
+  }
+}
+
 /// The readers of a stored value decide its order: the columns that a core
 /// runs through innermost come last.
 ArrayAttr Planner::chooseLayout(Value value, const Breaker &breaker,
@@ -184,20 +205,7 @@ ArrayAttr Planner::chooseLayout(Value value, const Breaker &breaker,
     if (result == value)
       if (auto layout = function.getResultAttrOfType<ArrayAttr>(i, "rel.layout"))
         return layout;
-  std::set<std::string> inner;
-  for (auto &[root, other] : breakers.stored) {
-    if (!other.core)
-      continue;
-    auto consider = [&](Value operand, ArrayRef<Column> columns) {
-      View view = viewOf(operand);
-      if (view.base == value && inner.empty())
-        touched(view, columns, inner);
-    };
-    if (other.algorithm == Breaker::Contract) {
-      auto match = breakers.contractionOf(other.core);
-      consider(match->left, match->k);
-    }
-  }
+  const std::set<std::string> &inner = innermost[value];
   SmallVector<Column> order, last;
   auto split = [&](Column column) {
     (inner.count(column.getName().str()) ? last : order).push_back(column);
@@ -526,6 +534,7 @@ LogicalResult Planner::run() {
     argument.setType(stored(typeOf(argument)));
   }
   Breakers breakers(function);
+  findInnermost(breakers);
 
   // In program order: a reader's checks see the layouts of what it reads.
   SmallVector<std::pair<Value, Breaker>> ordered(breakers.stored.begin(),
@@ -542,7 +551,9 @@ LogicalResult Planner::run() {
   const StringRef names[] = {"rows", "contraction", "attention", "scan"};
   for (auto [i, entry] : llvm::enumerate(ordered))
     materialize(entry.first, layouts[i], names[entry.second.algorithm],
-                designs[i]);
+                designs[i], [&](OpOperand &use) {
+                  return breakers.streams(entry.first, use.getOwner());
+                });
   for (auto &[value, breaker] : ordered) {
     if (breaker.algorithm == Breaker::Contract) {
       planContraction(cast<AggregateOp>(breaker.core), breakers);
