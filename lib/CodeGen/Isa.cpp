@@ -9,73 +9,56 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Operation.h"
 #include "llvm/ADT/STLExtras.h"
+#include <vector>
 
 using namespace mlir;
 
 namespace joinery {
 
+static std::vector<Isa> makeIsas() {
+  Isa avx2 = {.name = "avx2",
+              .lanes = 8,
+              .registers = 16,
+              .mr = 6,
+              .nr = 16,
+              .unroll = 4,
+              .kc = 768,
+              .prefetchRows = 3,
+              .decodeRows = 12,
+              .cpu = "x86-64-v3",
+              .features = "",
+              .l1 = 32 << 10,
+              .l2 = 512 << 10};
+  Isa avx512 = {.name = "avx512",
+                .lanes = 16,
+                .registers = 32,
+                .mr = 8,
+                .nr = 48,
+                .unroll = 4,
+                .kc = 768,
+                .prefetchRows = 5,
+                .decodeRows = 0,
+                .cpu = "x86-64-v4",
+                .features = "",
+                .l1 = 32 << 10,
+                .l2 = 1 << 20};
+  Isa pairs = avx512;
+  pairs.name = "avx512_bf16";
+  pairs.features = "+avx512bf16";
+  pairs.kc = 2 * avx512.kc; // the same bytes
+  pairs.dotBF16 = pairs.roundsBF16 = true;
+  pairs.base = avx512.name;
+  Isa tiles = pairs;
+  tiles.name = "amx";
+  tiles.features += ",+amx-tile,+amx-bf16";
+  tiles.l1 = 48 << 10;
+  tiles.l2 = 2 << 20;
+  tiles.tiles = true;
+  return {avx2, avx512, pairs, tiles};
+}
+
 llvm::ArrayRef<Isa> allIsas() {
-  static const Isa isas[] = {
-      {.name = "avx2",
-       .lanes = 8,
-       .registers = 16,
-       .mr = 6,
-       .nr = 16,
-       .unroll = 4,
-       .kc = 768,
-       .prefetchRows = 3,
-       .decodeRows = 12,
-       .cpu = "x86-64-v3",
-       .features = "",
-       .l1 = 32 << 10,
-       .l2 = 512 << 10},
-      {.name = "avx512",
-       .lanes = 16,
-       .registers = 32,
-       .mr = 8,
-       .nr = 48,
-       .unroll = 4,
-       .kc = 768,
-       .prefetchRows = 5,
-       .decodeRows = 0,
-       .cpu = "x86-64-v4",
-       .features = "",
-       .l1 = 32 << 10,
-       .l2 = 1 << 20},
-      {.name = "avx512_bf16",
-       .lanes = 16,
-       .registers = 32,
-       .mr = 8,
-       .nr = 48,
-       .unroll = 4,
-       .kc = 1536,
-       .prefetchRows = 5,
-       .decodeRows = 0,
-       .cpu = "x86-64-v4",
-       .features = "+avx512bf16",
-       .l1 = 32 << 10,
-       .l2 = 1 << 20,
-       .dotBF16 = true,
-       .roundsBF16 = true,
-       .base = "avx512"},
-      {.name = "amx",
-       .lanes = 16,
-       .registers = 32,
-       .mr = 8,
-       .nr = 48,
-       .unroll = 4,
-       .kc = 1536,
-       .prefetchRows = 5,
-       .decodeRows = 0,
-       .cpu = "x86-64-v4",
-       .features = "+avx512bf16,+amx-tile,+amx-bf16",
-       .l1 = 48 << 10,
-       .l2 = 2 << 20,
-       .dotBF16 = true,
-       .roundsBF16 = true,
-       .tiles = true,
-       .base = "avx512"},
-  };
+  static const std::vector<Isa> isas = makeIsas();
   return isas;
 }
 

@@ -16,7 +16,6 @@ namespace {
 
 using Values = KernelBuilder::Values;
 
-constexpr int64_t kCacheLine = 16; // f32 elements
 /// The most contraction steps between two bursts of prefetches.
 constexpr int64_t kPrefetchBlock = 32;
 
@@ -221,16 +220,7 @@ private:
     Value pairs = k.load(lanes, address);
     if (operands == Operands::Pairs)
       return pairs;
-    // A bf16 is the upper half of an f32.
-    auto constant = [&](int64_t value) -> Value {
-      auto attr = k.b.getI32IntegerAttr(static_cast<int32_t>(value));
-      return arith::ConstantOp::create(
-          k.b, lanes, DenseElementsAttr::get(lanes, Attribute(attr)));
-    };
-    Value upper =
-        half ? Value(arith::AndIOp::create(k.b, pairs, constant(0xffff0000)))
-             : Value(arith::ShLIOp::create(k.b, pairs, constant(16)));
-    return LLVM::BitcastOp::create(k.b, k.vec, upper);
+    return LLVM::BitcastOp::create(k.b, k.vec, k.half(pairs, half));
   }
 
   /// An element (or a pair) of A in all lanes.

@@ -19,6 +19,9 @@
 
 namespace joinery {
 
+/// f32 elements in a cache line.
+inline constexpr int64_t kCacheLine = 16;
+
 /// Builds the body of one private kernel. Offsets and strides count f32
 /// elements; loads and stores assume no more than the element's alignment.
 class KernelBuilder {
@@ -110,6 +113,20 @@ public:
   }
   Value zero() {
     return mlir::arith::ConstantOp::create(b, vec, b.getZeroAttr(vec));
+  }
+  /// The same 32 bits in all lanes.
+  Value splat(uint32_t bits) {
+    auto lanes = mlir::VectorType::get(isa.lanes, b.getI32Type());
+    auto attr = b.getI32IntegerAttr(static_cast<int32_t>(bits));
+    return mlir::arith::ConstantOp::create(
+        b, lanes, mlir::DenseElementsAttr::get(lanes, mlir::Attribute(attr)));
+  }
+  /// The first (0) or second (1) bf16 of the pair in each lane as the bits of an
+  /// f32, of which it is the upper half.
+  Value half(Value pairs, int64_t which) {
+    return which
+               ? Value(mlir::arith::AndIOp::create(b, pairs, splat(0xffff0000)))
+               : Value(mlir::arith::ShLIOp::create(b, pairs, splat(16)));
   }
   /// Fetches the cache line into level 2 and beyond.
   void prefetch(Value address) {

@@ -136,20 +136,14 @@ public:
     Value width = func.getArgument(2), pairs = func.getArgument(3);
     int64_t n = isa.lanes;
     auto lanes = VectorType::get(n, k.b.getI32Type());
-    auto constant = [&](uint32_t value) -> Value {
-      auto attr = k.b.getI32IntegerAttr(static_cast<int32_t>(value));
-      return arith::ConstantOp::create(
-          k.b, lanes, DenseElementsAttr::get(lanes, Attribute(attr)));
-    };
-    Value sixteen = constant(16), high = constant(0xffff0000);
     k.loop(k.constant(0), pairs, 1, {}, [&](Value p, ValueRange) -> Values {
       Value row = k.mul(p, width);
       Value from = k.at(panel, row), even = k.at(to, k.mul(row, 2));
       Value odd = k.at(even, width);
       k.loop(k.constant(0), width, n, {}, [&](Value c, ValueRange) -> Values {
         Value pair = k.load(lanes, k.at(from, c));
-        k.store(arith::ShLIOp::create(k.b, pair, sixteen), k.at(even, c));
-        k.store(arith::AndIOp::create(k.b, pair, high), k.at(odd, c));
+        k.store(k.half(pair, 0), k.at(even, c));
+        k.store(k.half(pair, 1), k.at(odd, c));
         return {};
       });
       return {};
@@ -173,9 +167,7 @@ public:
           k.b, VectorType::get(n, k.b.getI16Type()), rounded);
       return arith::ExtUIOp::create(k.b, lanes, bits);
     };
-    Value sixteen = arith::ConstantOp::create(
-        k.b, lanes,
-        DenseElementsAttr::get(lanes, Attribute(k.b.getI32IntegerAttr(16))));
+    Value sixteen = k.splat(16);
     k.loop(zero, rows, 2, {}, [&](Value r, ValueRange) -> Values {
       Value second = k.add(r, 1), inside = k.less(second, rows);
       Value lower = rowAddress(r), upper = rowAddress(k.min(second, last));

@@ -31,7 +31,6 @@ constexpr int64_t kTile = kTileRows;
 constexpr int64_t kTileBytes = 4 * kTile;
 /// Tile registers, less one for a tile of A and one for a tile of B.
 constexpr int64_t kSums = 6;
-constexpr int64_t kCacheLine = 16; // lanes
 
 /// The kernel of `rowTiles` tiles of rows: of whole tiles if there are several,
 /// else of one tile with a number of rows and pairs that the caller gives.
@@ -72,8 +71,8 @@ public:
     for (int64_t column = 0; column < width;) {
       // As equal as possible: 64 columns are 2 + 2 tiles.
       int64_t left = (width - column) / kTile;
-      int64_t groups = (left + most - 1) / most;
-      int64_t columnTiles = (left + groups - 1) / groups;
+      int64_t columnTiles =
+          llvm::divideCeil(left, llvm::divideCeil(left, most));
       offset = whole ? k.loop(k.constant(0), rows, rowTiles * kTile, offset,
                               [&](Value row, ValueRange carried) -> Values {
                                 return {block(row, column, columnTiles,
@@ -215,14 +214,17 @@ public:
     Value whole = k.roundDown(rows, 2 * kTile);
     Value steps = k.div(depth, k.constant(kTile));
     Value done = k.roundDown(depth, kTile), rest = k.sub(depth, done);
-    // The next panel's lines, spread over the steps of all blocks of rows (of
-    // the last rows if there are no others).
-    Value blocks = k.max(k.div(whole, k.constant(2 * kTile)), k.constant(1));
-    Value panelLines = k.div(k.mul(depth, width), k.constant(kCacheLine));
-    Value turns = k.max(k.mul(k.mul(blocks, steps), groupsOfRows()),
-                        k.constant(1));
-    Value lines = k.div(k.add(panelLines, k.add(turns, -1)), turns);
     Value zero = k.constant(0), tile = k.constant(kTile);
+    // The next panel's lines, spread over the steps of all blocks of rows (of
+    // the first tile of rows if there are no blocks).
+    Value blocks = k.div(whole, k.constant(2 * kTile));
+    Value panelLines = k.div(k.mul(depth, width), k.constant(kCacheLine));
+    auto linesIn = [&](Value turns) {
+      turns = k.max(turns, k.constant(1));
+      return k.div(k.add(panelLines, k.add(turns, -1)), turns);
+    };
+    int64_t walks = llvm::divideCeil(width / kTile, kSums / 2);
+    Value lines = linesIn(k.mul(k.mul(blocks, steps), walks));
 
     scf::IfOp::create(k.b, k.less(zero, whole), [&](OpBuilder &, Location loc) {
       func::CallOp::create(k.b, rowsKernel,
@@ -232,7 +234,7 @@ public:
     });
     Value edgeNext = k.select(k.less(zero, whole),
                               LLVM::ZeroOp::create(k.b, k.ptr), next);
-    edges(whole, rows, zero, steps, tile, accumulate, edgeNext, lines);
+    edges(whole, rows, zero, steps, tile, accumulate, edgeNext, linesIn(steps));
     // What k leaves over, for all rows: added to what is there by now.
     scf::IfOp::create(k.b, k.less(zero, rest), [&](OpBuilder &, Location loc) {
       Value yes = arith::ConstantOp::create(k.b, k.b.getBoolAttr(true));
@@ -245,24 +247,20 @@ public:
   }
 
 private:
-  /// How often the kernel of rows walks through k for a block of them.
-  int64_t groupsOfRows() const {
-    int64_t tiles = width / kTile, most = kSums / 2;
-    return (tiles + most - 1) / most;
-  }
-
-  /// Rows [from, to), a tile at a time, with the pairs from `depth` on.
+  /// Rows [from, to), a tile at a time, with the pairs from `depth` on. The
+  /// first tile prefetches.
   void edges(Value from, Value to, Value depth, Value steps, Value pairs,
              Value accumulate, Value next, Value lines) {
     Value b = k.at(panel, k.mul(depth, ldb));
-    k.loop(from, to, kTile, {}, [&](Value row, ValueRange) -> Values {
+    Value null = LLVM::ZeroOp::create(k.b, k.ptr);
+    k.loop(from, to, kTile, next, [&](Value row, ValueRange toFetch) -> Values {
       Value count = k.min(k.sub(to, row), k.constant(kTile));
       func::CallOp::create(
           k.b, edgeKernel,
           ValueRange{k.at(k.at(a, k.mul(row, lda)), depth), lda, b, ldb,
                      k.at(c, k.mul(row, ldc)), ldc, count, steps, pairs,
-                     accumulate, next, lines});
-      return {};
+                     accumulate, toFetch[0], lines});
+      return {null};
     });
   }
 
