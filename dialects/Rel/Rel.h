@@ -32,7 +32,7 @@ struct Column {
          const SymExpr &extent);
 
   llvm::StringRef getName() const { return name.getValue(); }
-  SymExpr getExtent() const;
+  const SymExpr &getExtent() const;
   bool operator==(const Column &other) const {
     return name == other.name && extent == other.extent;
   }

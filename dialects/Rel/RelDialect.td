@@ -26,7 +26,20 @@ def Rel_Dialect : Dialect {
     the relation does not depend on).
   }];
   let useDefaultTypePrinterParser = 1;
-  let extraClassDeclaration = [{ void registerTypes(); }];
+  let extraClassDeclaration = [{
+    /// The expression that an attribute holds the text of: parsed once in a
+    /// context, valid as long as that lives. Any thread may ask.
+    const SymExpr &expressionOf(::mlir::StringAttr text);
+    /// The same for text that may be malformed, for which it is null.
+    const SymExpr *findExpression(::mlir::StringAttr text);
+
+  private:
+    void registerTypes();
+    struct Expressions;
+    std::shared_ptr<Expressions> expressions;
+
+  public:
+  }];
 }
 
 #endif

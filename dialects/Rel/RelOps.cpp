@@ -201,11 +201,10 @@ LogicalResult RangeOp::verify() {
 //===----------------------------------------------------------------------===//
 
 SymExpr RekeyOp::sourceKey(StringRef name) {
-  for (auto [source, expr] :
-       llvm::zip(getSources().getAsValueRange<StringAttr>(),
-                 getExprs().getAsValueRange<StringAttr>()))
-    if (source == name)
-      return *SymExpr::parse(expr);
+  for (auto [source, expr] : llvm::zip(getSources(), getExprs()))
+    if (cast<StringAttr>(source).getValue() == name)
+      return cast<RelDialect>((*this)->getDialect())
+          ->expressionOf(cast<StringAttr>(expr));
   return SymExpr::key(name);
 }
 
@@ -229,18 +228,20 @@ LogicalResult RekeyOp::verify() {
     return emitOpError("needs one expression per source column");
   std::set<std::string> used;
   llvm::SmallDenseSet<StringRef> mapped;
-  for (auto [source, expr] :
+  auto *dialect = cast<RelDialect>((*this)->getDialect());
+  for (auto [source, text] :
        llvm::zip(getSources().getAsValueRange<StringAttr>(),
-                 getExprs().getAsValueRange<StringAttr>())) {
+                 getExprs().getAsRange<StringAttr>())) {
     if (!input.has(source))
       return emitOpError() << "maps column '" << source
                            << "', which the input lacks";
     if (!mapped.insert(source).second)
       return emitOpError() << "maps column '" << source << "' twice";
-    auto parsed = SymExpr::parse(expr);
-    if (!parsed)
-      return emitOpError() << "'" << expr << "' is not a key expression";
-    parsed->collect(used);
+    const SymExpr *expr = dialect->findExpression(text);
+    if (!expr)
+      return emitOpError() << "'" << text.getValue()
+                           << "' is not a key expression";
+    expr->collect(used);
   }
   for (Column column : input.getColumns())
     if (!mapped.contains(column.getName()))

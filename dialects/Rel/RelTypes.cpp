@@ -27,9 +27,10 @@ Column::Column(MLIRContext *context, StringRef name, const SymExpr &extent)
     : name(StringAttr::get(context, name)),
       extent(StringAttr::get(context, extent.str())) {}
 
-SymExpr Column::getExtent() const {
+const SymExpr &Column::getExtent() const {
   // The verifier admits only canonical text.
-  return *SymExpr::parse(extent.getValue());
+  return extent.getContext()->getLoadedDialect<RelDialect>()->expressionOf(
+      extent);
 }
 
 int64_t RelType::find(StringRef name) const {
@@ -39,7 +40,7 @@ int64_t RelType::find(StringRef name) const {
   return -1;
 }
 
-SymExpr RelType::extentOf(StringRef name) const {
+const SymExpr &RelType::extentOf(StringRef name) const {
   return getColumns()[find(name)].getExtent();
 }
 

@@ -47,7 +47,7 @@ def Rel_RelType : TypeDef<Rel_Dialect, "Rel"> {
     int64_t find(::llvm::StringRef name) const;
     bool has(::llvm::StringRef name) const { return find(name) >= 0; }
     /// The extent of the column named `name`, which must exist.
-    SymExpr extentOf(::llvm::StringRef name) const;
+    const SymExpr &extentOf(::llvm::StringRef name) const;
     /// The same relation type with other columns (and no layout).
     RelType withColumns(::llvm::ArrayRef<Column> columns) const;
     RelType withElementType(::mlir::Type type) const;

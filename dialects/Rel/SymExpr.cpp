@@ -18,19 +18,32 @@ using llvm::StringRef;
 // Construction
 //===----------------------------------------------------------------------===//
 
+const SymExpr::Terms &SymExpr::terms() const {
+  static const Terms none;
+  return terms_ ? *terms_ : none;
+}
+
+SymExpr::Terms &SymExpr::ownTerms() {
+  if (!terms_)
+    terms_ = std::make_shared<Terms>();
+  else if (terms_.use_count() > 1)
+    terms_ = std::make_shared<Terms>(*terms_);
+  return *terms_;
+}
+
 SymExpr::SymExpr(int64_t value) {
   if (value)
-    terms_[{}] = value;
+    ownTerms()[{}] = value;
 }
 
 SymExpr SymExpr::symbol(StringRef prefixedName) {
   SymExpr result;
-  result.terms_[{Atom{Atom::Symbol, prefixedName.str(), nullptr, nullptr}}] = 1;
+  result.ownTerms()[{Atom{Atom::Symbol, prefixedName.str(), nullptr, nullptr}}] = 1;
   return result;
 }
 SymExpr SymExpr::of(const Atom &atom) {
   SymExpr result;
-  result.terms_[{atom}] = 1;
+  result.ownTerms()[{atom}] = 1;
   return result;
 }
 SymExpr SymExpr::overflow() {
@@ -44,20 +57,23 @@ SymExpr SymExpr::key(StringRef name) { return symbol(("#" + name).str()); }
 void SymExpr::add(const Monomial &monomial, int64_t coefficient) {
   if (!coefficient || overflow_)
     return;
-  auto [it, inserted] = terms_.try_emplace(monomial, coefficient);
+  Terms &terms = ownTerms();
+  auto [it, inserted] = terms.try_emplace(monomial, coefficient);
   if (inserted)
     return;
   if (llvm::AddOverflow(it->second, coefficient, it->second))
     *this = overflow();
   else if (!it->second)
-    terms_.erase(it);
+    terms.erase(it);
 }
 
 SymExpr SymExpr::operator+(const SymExpr &other) const {
   if (overflow_ || other.overflow_)
     return overflow();
+  if (terms().empty())
+    return other;
   SymExpr result = *this;
-  for (const auto &[monomial, coefficient] : other.terms_)
+  for (const auto &[monomial, coefficient] : other.terms())
     result.add(monomial, coefficient);
   return result;
 }
@@ -69,9 +85,13 @@ SymExpr SymExpr::operator-(const SymExpr &other) const {
 SymExpr SymExpr::operator*(const SymExpr &other) const {
   if (overflow_ || other.overflow_)
     return overflow();
+  if (isConst(1))
+    return other;
+  if (other.isConst(1))
+    return *this;
   SymExpr result;
-  for (const auto &[a, ca] : terms_)
-    for (const auto &[b, cb] : other.terms_) {
+  for (const auto &[a, ca] : terms())
+    for (const auto &[b, cb] : other.terms()) {
       Monomial product(a);
       product.insert(product.end(), b.begin(), b.end());
       std::sort(product.begin(), product.end());
@@ -96,7 +116,7 @@ SymExpr SymExpr::make(Atom::Kind kind, const SymExpr &a, const SymExpr &b) {
     text = "(" + operand(a) + names[kind] + operand(b) + ")";
   }
   SymExpr result;
-  result.terms_[{Atom{kind, text, std::make_shared<SymExpr>(a),
+  result.ownTerms()[{Atom{kind, text, std::make_shared<SymExpr>(a),
                       std::make_shared<SymExpr>(b)}}] = 1;
   return result;
 }
@@ -167,23 +187,23 @@ SymExpr SymExpr::max(const SymExpr &a, const SymExpr &b) {
 bool SymExpr::isConst() const { return asConst().has_value(); }
 
 std::optional<int64_t> SymExpr::asConst() const {
-  if (terms_.empty())
+  if (terms().empty())
     return 0;
-  if (terms_.size() == 1 && terms_.begin()->first.empty())
-    return terms_.begin()->second;
+  if (terms().size() == 1 && terms().begin()->first.empty())
+    return terms().begin()->second;
   return std::nullopt;
 }
 
 std::optional<std::string> SymExpr::asSymbol() const {
-  if (overflow_ || terms_.size() != 1 || terms_.begin()->second != 1 ||
-      terms_.begin()->first.size() != 1 ||
-      terms_.begin()->first[0].kind != Atom::Symbol)
+  if (overflow_ || terms().size() != 1 || terms().begin()->second != 1 ||
+      terms().begin()->first.size() != 1 ||
+      terms().begin()->first[0].kind != Atom::Symbol)
     return std::nullopt;
-  return terms_.begin()->first[0].text;
+  return terms().begin()->first[0].text;
 }
 
 std::string SymExpr::str() const {
-  if (terms_.empty())
+  if (terms().empty())
     return "0";
   std::string text;
   // The constant term is the first of the map and printed last.
@@ -199,10 +219,10 @@ std::string SymExpr::str() const {
     for (size_t i = 0; i < monomial.size(); ++i)
       text += (i ? " * " : "") + monomial[i].text;
   };
-  for (const auto &[monomial, coefficient] : terms_)
+  for (const auto &[monomial, coefficient] : terms())
     if (!monomial.empty())
       print(monomial, coefficient);
-  if (auto it = terms_.find({}); it != terms_.end())
+  if (auto it = terms().find({}); it != terms().end())
     print(it->first, it->second);
   return text;
 }
@@ -210,7 +230,7 @@ std::string SymExpr::str() const {
 void SymExpr::collect(std::set<std::string> &symbols) const {
   if (overflow_)
     return;
-  for (const auto &[monomial, coefficient] : terms_)
+  for (const auto &[monomial, coefficient] : terms())
     for (const Atom &atom : monomial) {
       if (atom.kind == Atom::Symbol) {
         symbols.insert(atom.text);
@@ -239,7 +259,7 @@ std::optional<int64_t> SymExpr::evaluate(
   if (overflow_)
     return std::nullopt;
   int64_t sum = 0;
-  for (const auto &[monomial, coefficient] : terms_) {
+  for (const auto &[monomial, coefficient] : terms()) {
     int64_t product = coefficient;
     for (const Atom &atom : monomial) {
       std::optional<int64_t> factor;
@@ -291,11 +311,11 @@ std::pair<SymExpr, SymExpr> SymExpr::splitBy(const SymExpr &divisor) const {
   SymExpr q, r;
   if (overflow_ || divisor.overflow_)
     return {SymExpr(0), overflow()};
-  if (divisor.terms_.size() != 1)
+  if (divisor.terms().size() != 1)
     return exactDiv(divisor) ? std::pair(*exactDiv(divisor), SymExpr(0))
                              : std::pair(SymExpr(0), *this);
-  const auto &[by, byCoefficient] = *divisor.terms_.begin();
-  for (const auto &[monomial, coefficient] : terms_) {
+  const auto &[by, byCoefficient] = *divisor.terms().begin();
+  for (const auto &[monomial, coefficient] : terms()) {
     auto rest = divideMonomial(monomial, by);
     if (!rest) {
       r.add(monomial, coefficient);
@@ -312,14 +332,14 @@ std::pair<SymExpr, SymExpr> SymExpr::splitBy(const SymExpr &divisor) const {
 }
 
 std::optional<SymExpr> SymExpr::exactDiv(const SymExpr &divisor) const {
-  if (divisor.terms_.empty() || overflow_ || divisor.overflow_)
+  if (divisor.terms().empty() || overflow_ || divisor.overflow_)
     return std::nullopt;
   // Long division by the greatest term, in the map's order.
   SymExpr rest = *this, quotient;
-  const auto &[lead, leadCoefficient] = *divisor.terms_.rbegin();
-  for (int step = 0; step < 64 && !rest.terms_.empty(); ++step) {
+  const auto &[lead, leadCoefficient] = *divisor.terms().rbegin();
+  for (int step = 0; step < 64 && !rest.terms().empty(); ++step) {
     bool progress = false;
-    for (auto it = rest.terms_.rbegin(); it != rest.terms_.rend(); ++it) {
+    for (auto it = rest.terms().rbegin(); it != rest.terms().rend(); ++it) {
       auto factor = divideMonomial(it->first, lead);
       // The least integer over -1 has no quotient.
       if (!factor ||
@@ -328,7 +348,7 @@ std::optional<SymExpr> SymExpr::exactDiv(const SymExpr &divisor) const {
                : it->second % leadCoefficient != 0))
         continue;
       SymExpr term;
-      term.terms_[*factor] = it->second / leadCoefficient;
+      term.ownTerms()[*factor] = it->second / leadCoefficient;
       quotient = quotient + term;
       rest = rest - term * divisor;
       progress = true;
@@ -337,7 +357,7 @@ std::optional<SymExpr> SymExpr::exactDiv(const SymExpr &divisor) const {
     if (!progress)
       return std::nullopt;
   }
-  if (!rest.terms_.empty() || !quotient.isValid())
+  if (!rest.terms().empty() || !quotient.isValid())
     return std::nullopt;
   return quotient;
 }
@@ -348,10 +368,10 @@ std::optional<SymExpr> SymExpr::exactDiv(const SymExpr &divisor) const {
 
 SymExpr SymExpr::substitute(
     llvm::function_ref<std::optional<SymExpr>(StringRef)> map) const {
-  if (overflow_)
+  if (overflow_ || isConst())
     return *this;
   SymExpr result;
-  for (const auto &[monomial, coefficient] : terms_) {
+  for (const auto &[monomial, coefficient] : terms()) {
     SymExpr product(coefficient);
     for (const Atom &atom : monomial) {
       SymExpr factor;
@@ -381,7 +401,7 @@ bool SymExpr::provablyNonNegative(Bounds bounds) const {
   for (int round = 0; round < 8; ++round) {
     bool negative = false, changed = false;
     SymExpr next;
-    for (const auto &[monomial, coefficient] : lower.terms_) {
+    for (const auto &[monomial, coefficient] : lower.terms()) {
       SymExpr term(coefficient);
       if (coefficient >= 0) {
         for (const Atom &atom : monomial) {
@@ -391,7 +411,7 @@ bool SymExpr::provablyNonNegative(Bounds bounds) const {
                 atom.rhs->provablyNonNegative(bounds)))
             return false;
           SymExpr factor;
-          factor.terms_[{atom}] = 1;
+          factor.ownTerms()[{atom}] = 1;
           term = term * factor;
         }
         next = next + term;
@@ -400,7 +420,7 @@ bool SymExpr::provablyNonNegative(Bounds bounds) const {
       bool replaced = false;
       for (const Atom &atom : monomial) {
         SymExpr factor;
-        factor.terms_[{atom}] = 1;
+        factor.ownTerms()[{atom}] = 1;
         std::optional<SymExpr> greatest;
         if (atom.kind == Atom::Symbol) {
           if (auto bound = bounds(atom.text))
@@ -439,8 +459,8 @@ bool SymExpr::provablyNonNegative(Bounds bounds) const {
     if (!changed) {
       if (negative)
         return false;
-      auto it = lower.terms_.find({});
-      return it == lower.terms_.end() || it->second >= 0;
+      auto it = lower.terms().find({});
+      return it == lower.terms().end() || it->second >= 0;
     }
   }
   return false;
@@ -481,10 +501,15 @@ static SymExpr mergeDigits(SymExpr expr) {
 }
 
 SymExpr SymExpr::simplify(Bounds bounds) const {
-  if (overflow_)
+  // A polynomial of symbols alone is in its simplest form.
+  if (overflow_ || llvm::all_of(terms(), [](const auto &term) {
+        return llvm::all_of(term.first, [](const Atom &atom) {
+          return atom.kind == Atom::Symbol;
+        });
+      }))
     return *this;
   SymExpr result;
-  for (const auto &[monomial, coefficient] : terms_) {
+  for (const auto &[monomial, coefficient] : terms()) {
     SymExpr product(coefficient);
     for (const Atom &atom : monomial) {
       if (atom.kind == Atom::Symbol) {

@@ -66,12 +66,14 @@ public:
   SymExpr operator-(const SymExpr &other) const;
   SymExpr operator*(const SymExpr &other) const;
   SymExpr operator-() const { return SymExpr(0) - *this; }
-  bool operator==(const SymExpr &other) const { return terms_ == other.terms_; }
+  bool operator==(const SymExpr &other) const {
+    return terms_ == other.terms_ || terms() == other.terms();
+  }
   bool operator!=(const SymExpr &other) const { return !(*this == other); }
   bool operator<(const SymExpr &other) const { return str() < other.str(); }
 
   bool isValid() const { return !overflow_; }
-  const Terms &terms() const { return terms_; }
+  const Terms &terms() const;
   bool isConst() const;
   std::optional<int64_t> asConst() const;
   bool isConst(int64_t value) const { return asConst() == value; }
@@ -106,7 +108,10 @@ public:
 private:
   static SymExpr make(Atom::Kind kind, const SymExpr &a, const SymExpr &b);
   void add(const Monomial &monomial, int64_t coefficient);
-  Terms terms_;
+  /// The terms, for this expression alone to change.
+  Terms &ownTerms();
+  /// Shared by copies, of which importer and laws make many; null for zero.
+  std::shared_ptr<Terms> terms_;
   bool overflow_ = false;
 };
 

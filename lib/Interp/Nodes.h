@@ -39,19 +39,12 @@ public:
   int find(llvm::StringRef column) const;
 };
 
-/// The bytes of tables, mapped once per file.
-class TableFiles {
-public:
-  mlir::FailureOr<llvm::StringRef> slice(rel::TableOp table);
-
-private:
-  std::map<std::string, std::unique_ptr<llvm::MemoryBuffer>> files;
-};
-
 /// Builds nodes for values and holds their shared state.
 class Machine {
 public:
-  Machine(const InterpOptions &options) : options(options) {}
+  /// `shared`: the tables of other evaluations too.
+  explicit Machine(const InterpOptions &options, TableReader *shared = nullptr)
+      : tables(shared ? *shared : own), options(options) {}
   ~Machine();
 
   /// The node of `value`; failure after an error at the op that has none.
@@ -74,11 +67,12 @@ public:
   mlir::LogicalResult check();
 
   KeyArena arena;
-  TableFiles files;
+  TableReader &tables;
   InterpOptions options;
 
 private:
   mlir::FailureOr<std::unique_ptr<Node>> build(mlir::Operation *op);
+  TableReader own;
   llvm::DenseMap<mlir::Value, std::unique_ptr<Node>> nodes;
   mlir::Operation *failed = nullptr;
   std::string message;

@@ -109,10 +109,10 @@ static void clampPadding(Key &key, int64_t n, int64_t extent, int64_t *&inside,
 }
 
 LogicalResult
-joinery::packConstant(Value value, rel::RelType stored,
+joinery::packConstant(Value value, rel::RelType stored, TableReader &tables,
                       function_ref<LogicalResult(ArrayRef<char>)> sink) {
   constexpr size_t chunk = 1 << 20;
-  Machine machine{InterpOptions()};
+  Machine machine(InterpOptions(), &tables);
   FailureOr<Node *> found = machine.node(value);
   if (failed(found))
     return failure();

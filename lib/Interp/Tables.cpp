@@ -14,7 +14,23 @@ using namespace joinery;
 using namespace joinery::interp;
 using namespace mlir;
 
-FailureOr<StringRef> TableFiles::slice(rel::TableOp table) {
+TableReader::TableReader() = default;
+TableReader::~TableReader() = default;
+
+FailureOr<rel::TableOp> TableReader::find(rel::ScanOp scan) {
+  // Looking at each symbol in turn is faster than to sort them all, a few times.
+  constexpr unsigned few = 4;
+  auto table = ++lookups <= few
+                   ? SymbolTable::lookupNearestSymbolFrom<rel::TableOp>(
+                         scan, scan.getTableAttr())
+                   : symbols.lookupNearestSymbolFrom<rel::TableOp>(
+                         scan, scan.getTableAttr());
+  if (!table)
+    return scan.emitError() << "there is no table " << scan.getTableAttr();
+  return table;
+}
+
+FailureOr<StringRef> TableReader::slice(rel::TableOp table) {
   std::string path = table.getFile()->str();
   auto &file = files[path];
   if (!file) {
@@ -224,12 +240,11 @@ static FailureOr<Relation> readValue(rel::TableOp table) {
 
 FailureOr<std::unique_ptr<Node>> interp::makeScan(Machine &machine,
                                                   rel::ScanOp scan) {
-  auto table = SymbolTable::lookupNearestSymbolFrom<rel::TableOp>(
-      scan, scan.getTableAttr());
-  if (!table)
-    return scan.emitError() << "there is no table " << scan.getTableAttr();
-  if (table.getValue()) {
-    FailureOr<Relation> relation = readValue(table);
+  FailureOr<rel::TableOp> table = machine.tables.find(scan);
+  if (failed(table))
+    return failure();
+  if (table->getValue()) {
+    FailureOr<Relation> relation = readValue(*table);
     if (failed(relation))
       return failure();
     for (rel::Column column : scan.getType().getColumns()) {
@@ -239,7 +254,7 @@ FailureOr<std::unique_ptr<Node>> interp::makeScan(Machine &machine,
     return makeDense(machine, std::move(*relation),
                      scan.getType().getElementType());
   }
-  FailureOr<StringRef> bytes = machine.files.slice(table);
+  FailureOr<StringRef> bytes = machine.tables.slice(*table);
   if (failed(bytes))
     return failure();
   auto node = std::make_unique<StoredNode>(machine.arena, *bytes);

@@ -72,6 +72,25 @@ static TypedAttr scalarAttr(const Relation &relation, Type type) {
                   /*implicitTrunc=*/true));
 }
 
+static bool isSplat(const Relation &relation) {
+  return std::visit([](const auto &values) { return llvm::all_equal(values); },
+                    relation.values);
+}
+
+/// The one value of `relation` at all keys of `type`.
+static Value constantRelation(OpBuilder &builder, Location loc, RelType type,
+                              const Relation &relation) {
+  SmallVector<Value> keys;
+  for (Column column : type.getColumns())
+    keys.push_back(RangeOp::create(
+        builder, loc, RelType::get({column}, builder.getI64Type())));
+  TypedAttr attribute = scalarAttr(relation, type.getElementType());
+  return createJoin(builder, loc, type, keys,
+                    [&](OpBuilder &b, ValueRange) -> Value {
+                      return arith::ConstantOp::create(b, loc, attribute);
+                    });
+}
+
 static DenseElementsAttr elementsAttr(const Relation &relation, Type type) {
   auto tensor = RankedTensorType::get({relation.size()}, type);
   if (auto *floats = std::get_if<0>(&relation.values)) {
@@ -168,14 +187,9 @@ struct FoldConstant : RewritePattern {
     FailureOr<Relation> relation = interpretConstant(value, InterpOptions());
     if (failed(relation))
       return rewriter.notifyMatchFailure(op, "its value is an error");
-    if (scalar) {
-      TypedAttr attribute = scalarAttr(*relation, type.getElementType());
-      auto join = createJoin(rewriter, op->getLoc(), type, ValueRange(),
-                             [&](OpBuilder &b, ValueRange) -> Value {
-                               return arith::ConstantOp::create(
-                                   b, op->getLoc(), attribute);
-                             });
-      rewriter.replaceOp(op, join.getResult());
+    if (isSplat(*relation)) {
+      rewriter.replaceOp(
+          op, constantRelation(rewriter, op->getLoc(), type, *relation));
       return success();
     }
     auto module = op->getParentOfType<ModuleOp>();
@@ -206,44 +220,32 @@ struct FoldConstant : RewritePattern {
 
 /// A small table with one value everywhere is that constant.
 struct FoldSplat : OpRewritePattern<ScanOp> {
-  using OpRewritePattern::OpRewritePattern;
+  llvm::DenseSet<StringAttr> candidates;
+  FoldSplat(MLIRContext *context, ModuleOp module) : OpRewritePattern(context) {
+    constexpr int64_t small = 1 << 14;
+    for (TableOp table : module.getOps<TableOp>()) {
+      RelType type = table.getType();
+      std::optional<int64_t> size = type.size().asConst();
+      if (!type.getColumns().empty() && size && *size > 0 && *size <= small &&
+          !startsUnequal(table))
+        candidates.insert(table.getSymNameAttr());
+    }
+  }
   LogicalResult matchAndRewrite(ScanOp scan,
                                 PatternRewriter &rewriter) const override {
-    constexpr int64_t small = 1 << 14;
-    RelType type = scan.getType();
-    int64_t size = *type.size().asConst();
-    if (type.getColumns().empty() || size == 0 || size > small)
-      return rewriter.notifyMatchFailure(scan, "not a small table");
-    auto table = SymbolTable::lookupNearestSymbolFrom<TableOp>(
-        scan, scan.getTableAttr());
-    if (!table || startsUnequal(table))
+    if (!candidates.contains(scan.getTableAttr().getAttr()))
       return rewriter.notifyMatchFailure(scan, "its first values differ");
+    RelType type = scan.getType();
     ScopedDiagnosticHandler silence(scan.getContext(),
                                     [](Diagnostic &) { return success(); });
     FailureOr<Relation> relation =
         interpretConstant(scan.getResult(), InterpOptions());
     if (failed(relation))
       return rewriter.notifyMatchFailure(scan, "its value is an error");
-    bool splat = std::visit(
-        [](const auto &values) {
-          return llvm::all_of(values,
-                              [&](auto x) { return x == values.front(); });
-        },
-        relation->values);
-    if (!splat)
+    if (!isSplat(*relation))
       return rewriter.notifyMatchFailure(scan, "its values differ");
-    SmallVector<Value> keys;
-    for (Column column : type.getColumns())
-      keys.push_back(
-          RangeOp::create(rewriter, scan.getLoc(),
-                          RelType::get({column}, rewriter.getI64Type())));
-    TypedAttr attribute = scalarAttr(*relation, type.getElementType());
-    auto join = createJoin(rewriter, scan.getLoc(), type, keys,
-                           [&](OpBuilder &b, ValueRange) -> Value {
-                             return arith::ConstantOp::create(
-                                 b, scan.getLoc(), attribute);
-                           });
-    rewriter.replaceOp(scan, join.getResult());
+    rewriter.replaceOp(scan, constantRelation(rewriter, scan.getLoc(), type,
+                                              *relation));
     return success();
   }
 };
@@ -253,7 +255,7 @@ struct FoldConstants : optimize::impl::FoldConstantsBase<FoldConstants> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     populateCanonical(patterns);
-    populateFoldConstants(patterns, byteLimit);
+    populateFoldConstants(patterns, getOperation(), byteLimit);
     uint64_t count = 0;
     if (failed(applyLaws(getOperation(), std::move(patterns), count)))
       signalPassFailure();
@@ -263,7 +265,7 @@ struct FoldConstants : optimize::impl::FoldConstantsBase<FoldConstants> {
 } // namespace
 
 void optimize::populateFoldConstants(RewritePatternSet &patterns,
-                                     int64_t byteLimit) {
+                                     ModuleOp module, int64_t byteLimit) {
   patterns.add<FoldConstant>(patterns.getContext(), byteLimit);
-  patterns.add<FoldSplat>(patterns.getContext());
+  patterns.add<FoldSplat>(patterns.getContext(), module);
 }

@@ -26,15 +26,36 @@ struct CountRewrites : RewriterBase::Listener {
 };
 } // namespace
 
-LogicalResult optimize::applyLaws(ModuleOp module, RewritePatternSet &&patterns,
-                                  uint64_t &count) {
+static LogicalResult apply(ModuleOp module,
+                           const FrozenRewritePatternSet &patterns,
+                           int64_t iterations, uint64_t &count, bool *changed) {
   CountRewrites listener(count);
   GreedyRewriteConfig config;
   config.setListener(&listener);
-  config.setMaxIterations(GreedyRewriteConfig::kNoLimit);
+  config.setMaxIterations(iterations);
   // Regions are single blocks, and dead operations are erased by the driver.
   config.setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled);
-  return applyPatternsGreedily(module, std::move(patterns), config);
+  return applyPatternsGreedily(module, patterns, config, changed);
+}
+
+LogicalResult optimize::applyLaws(ModuleOp module, RewritePatternSet &&patterns,
+                                  uint64_t &count) {
+  return apply(module, std::move(patterns), GreedyRewriteConfig::kNoLimit,
+               count, nullptr);
+}
+
+bool optimize::applyLawsOnce(ModuleOp module,
+                             const FrozenRewritePatternSet &patterns,
+                             uint64_t &count) {
+  bool changed = false;
+  // Its failure says the same as `changed`: that one more pass is needed.
+  (void)apply(module, patterns, 1, count, &changed);
+  return changed;
+}
+
+void optimize::tidy(ModuleOp module, RewritePatternSet &&patterns) {
+  uint64_t count = 0;
+  applyLawsOnce(module, std::move(patterns), count);
 }
 
 void optimize::populateCanonical(RewritePatternSet &patterns) {

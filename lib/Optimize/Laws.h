@@ -34,7 +34,7 @@ void populatePushRekeys(mlir::RewritePatternSet &patterns);
 void populateRenameLeaves(mlir::RewritePatternSet &patterns);
 void populateSplitFolds(mlir::RewritePatternSet &patterns);
 void populateFoldConstants(mlir::RewritePatternSet &patterns,
-                           int64_t byteLimit);
+                           mlir::ModuleOp module, int64_t byteLimit);
 void populateSimplifyLookups(mlir::RewritePatternSet &patterns);
 void populateTabulateDifferences(mlir::RewritePatternSet &patterns);
 void populateStreamSoftmax(mlir::RewritePatternSet &patterns);
@@ -57,6 +57,14 @@ void populateCanonical(mlir::RewritePatternSet &patterns);
 mlir::LogicalResult applyLaws(mlir::ModuleOp module,
                               mlir::RewritePatternSet &&patterns,
                               uint64_t &count);
+/// Applies patterns in one pass over all operations, and to what each rewrite
+/// touches; true if anything changed, so that another pass is due.
+bool applyLawsOnce(mlir::ModuleOp module,
+                   const mlir::FrozenRewritePatternSet &patterns,
+                   uint64_t &count);
+/// Applies patterns that look at an operation and its operands only: for these
+/// one pass reaches the fixpoint, since it comes back to what a rewrite touches.
+void tidy(mlir::ModuleOp module, mlir::RewritePatternSet &&patterns);
 
 //===----------------------------------------------------------------------===//
 // Values

@@ -21,18 +21,17 @@ namespace joinery::optimize {
 
 /// Tables with equal contents have one name.
 static unsigned mergeTables(ModuleOp module) {
-  std::map<std::string, TableOp> first;
+  // Attributes and types are unique: equal contents are one pointer.
+  llvm::DenseMap<std::tuple<Type, Attribute, int64_t, int64_t>, TableOp> first;
   llvm::DenseMap<Attribute, Attribute> names;
   SmallVector<TableOp> duplicates;
   for (TableOp table : module.getOps<TableOp>()) {
-    std::string key;
-    llvm::raw_string_ostream text(key);
-    text << table.getType();
-    if (table.getFile())
-      text << *table.getFile() << ' ' << *table.getOffset() << ' '
-           << *table.getLength();
-    else // uniqued attributes: equal contents are one pointer
-      text << table.getValueAttr().getAsOpaquePointer();
+    auto key = table.getFile()
+                   ? std::tuple<Type, Attribute, int64_t, int64_t>(
+                         table.getType(), table.getFileAttr(),
+                         *table.getOffset(), *table.getLength())
+                   : std::tuple<Type, Attribute, int64_t, int64_t>(
+                         table.getType(), table.getValueAttr(), 0, 0);
     auto [it, inserted] = first.try_emplace(key, table);
     if (inserted)
       continue;

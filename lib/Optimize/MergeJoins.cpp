@@ -294,9 +294,7 @@ struct MergeJoins : optimize::impl::MergeJoinsBase<MergeJoins> {
     RewritePatternSet patterns(&getContext());
     populateCanonical(patterns);
     populateRenameLeaves(patterns);
-    uint64_t count = 0;
-    if (failed(applyLaws(getOperation(), std::move(patterns), count)))
-      signalPassFailure();
+    tidy(getOperation(), std::move(patterns));
   }
 };
 } // namespace

@@ -45,38 +45,37 @@ struct Optimize : optimize::impl::OptimizeBase<Optimize> {
     ModuleOp module = getOperation();
     // No law makes a comparison or a rounding where there was none.
     bool anyDiscretized = discretizesAnything(module);
+    RewritePatternSet patterns(&getContext());
+    populateCanonical(patterns);
+    populateSimplifyScalars(patterns, anyDiscretized);
+    populateComposeJoins(patterns);
+    populatePushRekeys(patterns);
+    populateSplitFolds(patterns);
+    populateSimplifyLookups(patterns);
+    populateTabulateDifferences(patterns);
+    populateCollectScales(patterns);
+    populateFoldScales(patterns, anyDiscretized);
+    populateStreamSoftmax(patterns);
+    populateDropShifts(patterns);
+    populateSelectMasks(patterns, keepFinite);
+    populateFoldConstants(patterns, module, byteLimit);
+    FrozenRewritePatternSet laws(std::move(patterns));
     // Equal plans meet between the rounds: rewrites look at how often a value
-    // is used. Every round but the last lowers the measure.
-    for (;;) {
-      ++numRounds;
-      RewritePatternSet patterns(&getContext());
-      populateCanonical(patterns);
-      populateSimplifyScalars(patterns, anyDiscretized);
-      populateComposeJoins(patterns);
-      populatePushRekeys(patterns);
-      populateSplitFolds(patterns);
-      populateSimplifyLookups(patterns);
-      populateTabulateDifferences(patterns);
-      populateCollectScales(patterns);
-      populateFoldScales(patterns, anyDiscretized);
-      populateStreamSoftmax(patterns);
-      populateDropShifts(patterns);
-      populateSelectMasks(patterns, keepFinite);
-      populateFoldConstants(patterns, byteLimit);
-      uint64_t count = 0;
-      if (failed(applyLaws(module, std::move(patterns), count))) {
-        module.emitError("the laws did not reach a fixpoint");
-        return signalPassFailure();
-      }
-      numRewrites += count;
-      unsigned merged = mergeEqualPlans(module);
-      if (count == 0 && merged == 0)
-        break;
-      if (numRounds > maxRounds) {
+    // is used. Every round but the last lowers the measure, and the last has
+    // seen that no law applies anywhere.
+    for (bool changed = true; changed;) {
+      if (++numRounds > maxRounds) {
         module.emitError("the laws did not reach a fixpoint in ")
             << maxRounds << " rounds";
         return signalPassFailure();
       }
+      uint64_t count = 0;
+      changed = false;
+      while (applyLawsOnce(module, laws, count))
+        changed = true;
+      numRewrites += count;
+      // What no law has touched since the last merge has no equals.
+      changed = (changed || numRounds == 1) && mergeEqualPlans(module) != 0;
     }
     eraseUnusedTables(module);
   }

@@ -49,6 +49,9 @@ static bool operandGrows(RekeyOp rekey, Value operand) {
 /// True if all users are rekeys that together ask for no more keys than the
 /// producer has: then nothing is computed twice where they move below it.
 static bool usersAreParts(Value producer) {
+  if (auto only = dyn_cast<RekeyOp>(*producer.user_begin());
+      only && producer.hasOneUse() && !only.getOtherwise() && only.isRename())
+    return true;
   SymExpr total;
   for (Operation *user : producer.getUsers()) {
     auto rekey = dyn_cast<RekeyOp>(user);
@@ -151,10 +154,22 @@ struct PushBelow : OpRewritePattern<RekeyOp> {
     if (!value)
       return rewriter.notifyMatchFailure(rekey, "the operator has no such law");
     replaceReordered(rewriter, rekey, value);
+    if (producer->use_empty())
+      leave(rewriter, producer);
     return success();
   }
 
 private:
+  /// The rekey that alone reads what a producer read moves on once that is gone.
+  /// Several wait for the next round: those that are equal meet before it.
+  static void leave(PatternRewriter &rewriter, Operation *producer) {
+    SmallVector<Value> operands(producer->getOperands());
+    rewriter.eraseOp(producer);
+    for (Value operand : operands)
+      if (operand.hasOneUse() && isa<RekeyOp>(*operand.user_begin()))
+        rewriter.modifyOpInPlace(*operand.user_begin(), [] {});
+  }
+
   static Value pushPointwise(PatternRewriter &rewriter, RekeyOp rekey,
                              Operation *producer) {
     KeyMap map = keyMapOf(rekey);

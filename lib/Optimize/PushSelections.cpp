@@ -91,9 +91,7 @@ struct PushSelections : optimize::impl::PushSelectionsBase<PushSelections> {
     RewritePatternSet patterns(&getContext());
     populateCanonical(patterns);
     populateRenameLeaves(patterns);
-    uint64_t count = 0;
-    if (failed(applyLaws(getOperation(), std::move(patterns), count)))
-      return signalPassFailure();
+    tidy(getOperation(), std::move(patterns));
     mergeEqualPlans(getOperation());
   }
 

@@ -252,9 +252,11 @@ private:
     SmallVector<KeyMask> masks = findMasks(function, origins);
     auto ret = cast<func::ReturnOp>(function.getBody().front().getTerminator());
     IRRewriter rewriter(ret);
+    // All conditions that test one argument are one.
+    llvm::SmallDenseSet<BlockArgument> tested;
     for (KeyMask &mask : masks)
       if (BlockArgument argument = maskArgument(mask.where);
-          argument && !isIndex(argument))
+          argument && tested.insert(argument).second && !isIndex(argument))
         selectProducts(function, mask.where, argument);
     for (OpOperand &operand : ret->getOpOperands())
       for (KeyMask &mask : masks) {

@@ -53,10 +53,8 @@ static std::optional<Split> digitOf(Value value, StringRef column) {
   Operation *op = value.getDefiningOp();
   if (auto rekey = dyn_cast_or_null<RekeyOp>(op)) {
     Digits quotients, remainders;
-    for (auto [source, expr] :
-         llvm::zip(rekey.getSources().getAsValueRange<StringAttr>(),
-                   rekey.getExprs().getAsValueRange<StringAttr>()))
-      collectDivisors(*SymExpr::parse(expr), SymExpr::key(column), source,
+    for (StringRef source : rekey.getSources().getAsValueRange<StringAttr>())
+      collectDivisors(rekey.sourceKey(source), SymExpr::key(column), source,
                       quotients, remainders);
     for (const auto &[e, source] : quotients)
       if (auto it = remainders.find(e); it != remainders.end())

@@ -17,6 +17,7 @@
 #include "dialects/Rel/Rel.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Support/LLVM.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include <map>
 #include <string>
 #include <variant>
@@ -47,6 +48,23 @@ struct InterpOptions {
   bool roundEachStep = false;
 };
 
+/// The tables of a module for several evaluations: each is found once by its
+/// name and each file is mapped once. The module keeps its tables meanwhile.
+class TableReader {
+public:
+  TableReader();
+  ~TableReader();
+  /// The table that a scan reads; an error at the scan if there is none.
+  mlir::FailureOr<rel::TableOp> find(rel::ScanOp scan);
+  /// The bytes of a table that is part of a file.
+  mlir::FailureOr<llvm::StringRef> slice(rel::TableOp table);
+
+private:
+  unsigned lookups = 0;
+  mlir::SymbolTableCollection symbols;
+  std::map<std::string, std::unique_ptr<llvm::MemoryBuffer>> files;
+};
+
 /// Evaluates `@main` of `module` (or the function) on relations for its
 /// arguments. Errors are emitted at the operation and give failure.
 mlir::FailureOr<std::vector<Relation>>
@@ -75,7 +93,7 @@ bool dependsOnTablesOnly(mlir::Value value);
 /// to `sink` so that memory stays bounded by a few blocks where the value is
 /// a view of one table.
 mlir::LogicalResult
-packConstant(mlir::Value value, rel::RelType stored,
+packConstant(mlir::Value value, rel::RelType stored, TableReader &tables,
              llvm::function_ref<mlir::LogicalResult(llvm::ArrayRef<char>)> sink);
 
 } // namespace joinery

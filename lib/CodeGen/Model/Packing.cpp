@@ -44,7 +44,7 @@ private:
     return false;
   }
   pipe::KernelOp kernelOf(pipe::RunOp run) {
-    return SymbolTable::lookupNearestSymbolFrom<pipe::KernelOp>(
+    return symbolTables.lookupNearestSymbolFrom<pipe::KernelOp>(
         run, run.getKernelAttr());
   }
   std::string inputName(unsigned i) {
@@ -58,6 +58,7 @@ private:
   Value packedRows(pipe::RunOp run);
 
   func::FuncOp function;
+  SymbolTableCollection symbolTables;
   const std::map<std::string, int64_t> &symbols;
   const llvm::DenseMap<Value, uint32_t> &buffers;
   std::unique_ptr<prog::PackingT> packing;

@@ -33,6 +33,7 @@ joinery::writeStore(ModuleOp fused, const std::string &path,
   };
   if (auto status = writer.open(path); !status.ok())
     return failed(status);
+  TableReader tables;
   int number = 0;
   for (auto table : function.getBody().front().getOps<MaterializeOp>()) {
     RelType type = table.getType();
@@ -56,7 +57,7 @@ joinery::writeStore(ModuleOp fused, const std::string &path,
       status = writer.append(bytes.data(), bytes.size());
       return success(status.ok());
     };
-    if (llvm::failed(packConstant(table.getInput(), type, sink)))
+    if (llvm::failed(packConstant(table.getInput(), type, tables, sink)))
       return status.ok() ? llvm::createStringError("table '" + entry.name +
                                                    "' can't be evaluated")
                          : failed(status);

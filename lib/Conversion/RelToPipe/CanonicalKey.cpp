@@ -30,22 +30,32 @@ private:
   llvm::raw_ostream &os;
   std::map<std::string, unsigned> columns;
   llvm::DenseMap<Value, unsigned> values;
+  llvm::DenseMap<Type, std::string> scalars;
 
   std::string column(StringRef name) {
     auto [it, fresh] = columns.try_emplace(name.str(), columns.size());
     return "c" + std::to_string(it->second);
   }
 
+  /// Printing a type takes longer than all else here.
+  void scalar(Type type) {
+    auto [it, fresh] = scalars.try_emplace(type);
+    if (fresh)
+      llvm::raw_string_ostream(it->second) << type;
+    os << it->second;
+  }
+
   void type(Type type) {
     auto relation = dyn_cast<RelType>(type);
     if (!relation) {
-      os << type;
+      scalar(type);
       return;
     }
     os << "[";
     for (Column c : relation.getColumns())
       os << column(c.getName()) << ":" << c.extent.getValue() << ",";
-    os << "]" << relation.getElementType();
+    os << "]";
+    scalar(relation.getElementType());
     if (!relation.getLayout())
       return;
     os << "<";

@@ -104,9 +104,10 @@ LogicalResult joinery::fusePipelines(ModuleOp module) {
 }
 
 llvm::SmallVector<DefinedSymbol> joinery::definedSymbols(func::FuncOp function) {
+  SymbolTableCollection tables;
   llvm::DenseMap<Value, std::string> enumerated;
   for (auto run : function.getBody().front().getOps<pipe::RunOp>()) {
-    auto kernel = SymbolTable::lookupNearestSymbolFrom<pipe::KernelOp>(
+    auto kernel = tables.lookupNearestSymbolFrom<pipe::KernelOp>(
         run, run.getKernelAttr());
     auto yield = cast<pipe::YieldOp>(kernel.getBody().front().getTerminator());
     auto stored = yield.getValue().getDefiningOp<MaterializeOp>();

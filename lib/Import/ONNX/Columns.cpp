@@ -25,7 +25,8 @@ std::string Importer::freshColumn(StringRef hint) {
     stem = "i";
   if (!impl->columns.count(stem.str()))
     return stem.str();
-  for (unsigned i = 1;; ++i) {
+  // Numbers go on where the last column of that stem had them.
+  for (unsigned &i = ++impl->lastNumber[stem];; ++i) {
     std::string name = (stem + Twine(i)).str();
     if (!impl->columns.count(name))
       return name;
@@ -310,7 +311,7 @@ struct Axis {
 static void alignDigits(Importer &importer, Axis &axis,
                         SmallVectorImpl<Tensor> &tensors,
                         ArrayRef<unsigned> priority) {
-  const std::map<std::string, SymExpr> &columns = importer.impl->columns;
+  const auto &columns = importer.impl->columns;
   std::optional<std::pair<size_t, size_t>> pivot;
   auto rank = [&](std::pair<size_t, size_t> member) {
     const Dim &dim = tensors[member.first].dims[member.second];

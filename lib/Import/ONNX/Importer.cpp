@@ -41,7 +41,10 @@ LogicalResult Importer::refuse(const Twine &reason) {
 Location Importer::loc() {
   if (!impl->node)
     return UnknownLoc::get(impl->context);
-  return NameLoc::get(StringAttr::get(impl->context, impl->node->name()));
+  if (!impl->location)
+    impl->location =
+        NameLoc::get(StringAttr::get(impl->context, impl->node->name()));
+  return Location(impl->location);
 }
 
 //===----------------------------------------------------------------------===//
@@ -185,6 +188,7 @@ void Importer::Impl::runNodes(Importer &importer, ArrayRef<Node> nodes) {
     const Node *outer = node;
     bool outerRefused = refused;
     node = &next;
+    location = {};
     refused = false;
     bool skip = llvm::any_of(graph.reads(next), [&](const std::string &name) {
       return poisoned.contains(name);
@@ -195,6 +199,7 @@ void Importer::Impl::runNodes(Importer &importer, ArrayRef<Node> nodes) {
       if (next.hasOutput(i) && (skip || refused))
         poisoned.insert(next.outputName(i));
     node = outer;
+    location = {};
     refused = outerRefused;
   }
 }

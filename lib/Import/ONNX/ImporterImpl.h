@@ -15,6 +15,8 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
+#include <map>
+#include <unordered_map>
 
 namespace joinery::onnx_import {
 
@@ -30,13 +32,15 @@ struct Importer::Impl {
       : context(context), file(file), graph(graph), module(module) {}
 
   const Node *node = nullptr;
+  mlir::LocationAttr location; // of the current node, once asked for
   bool refused = false; // the current node
   std::vector<Refusal> refusals;
   llvm::StringMap<Tensor> values;
   llvm::StringSet<> poisoned; // outputs of refused nodes
 
   /// The extent of every column; keys range from 0 to it.
-  std::map<std::string, SymExpr> columns;
+  std::unordered_map<std::string, SymExpr> columns;
+  llvm::StringMap<unsigned> lastNumber; // of fresh columns, by stem
   std::map<std::string, std::string> symbolHints; // extent text -> column hint
   /// Integer relations that occur in polynomials, by symbol ("#$0").
   struct Opaque {

@@ -24,7 +24,8 @@ std::vector<float> pack(Program &program,
     type = type.withLayout(
         mlir::Builder(&program.context).getStrArrayAttr(layout));
   std::vector<char> bytes;
-  auto status = packConstant(program.result(), type,
+  TableReader tables;
+  auto status = packConstant(program.result(), type, tables,
                              [&](llvm::ArrayRef<char> part) {
                                bytes.insert(bytes.end(), part.begin(),
                                             part.end());
