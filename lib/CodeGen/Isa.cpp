@@ -21,6 +21,7 @@ static std::vector<Isa> makeIsas() {
               .registers = 16,
               .mr = 6,
               .nr = 16,
+              .rowUnit = 2,
               .unroll = 4,
               .kc = 768,
               .prefetchRows = 3,
@@ -34,6 +35,7 @@ static std::vector<Isa> makeIsas() {
                 .registers = 32,
                 .mr = 8,
                 .nr = 48,
+                .rowUnit = 8,
                 .unroll = 4,
                 .kc = 768,
                 .prefetchRows = 5,
@@ -54,6 +56,7 @@ static std::vector<Isa> makeIsas() {
   tiles.l1 = 48 << 10;
   tiles.l2 = 2 << 20;
   tiles.tiles = true;
+  tiles.rowUnit = kTileRows;
   return {avx2, avx512, pairs, tiles};
 }
 

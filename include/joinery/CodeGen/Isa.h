@@ -45,6 +45,9 @@ struct Isa {
   int64_t registers;
   /// Rows and columns of the f32 register block. Columns divide kPanelWidth.
   int64_t mr, nr;
+  /// Rows in a task of a contraction. Fewer than a register block, where it
+  /// runs well with those too, give threads equal shares.
+  int64_t rowUnit;
   /// Contraction steps unrolled in the innermost loop.
   int64_t unroll;
   /// Longest contraction (K) to run in one call, so that a panel and the rows
@@ -67,9 +70,6 @@ struct Isa {
   bool tiles = false;
   /// The level whose code serves kernels that have no such products.
   std::string base = {};
-
-  /// Rows that tasks and blocks of rows are whole multiples of.
-  int64_t rowUnit() const { return tiles ? kTileRows : mr; }
 
   /// How many vectors one 16-element group takes.
   int64_t vectorsPer16() const { return kRowPadding / lanes; }

@@ -138,7 +138,7 @@ FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
   int64_t slice = designValue(e, "slice");
   if (rowBlock <= 0 || slice <= 0 || (slice < k && slice % kPairDepth))
     return e.kernel.emitError("the plan gives no block of rows or slice of k");
-  int64_t unit = e.target.rowUnit();
+  int64_t unit = e.target.rowUnit;
   rowBlock = llvm::alignTo(rowBlock, unit);
   Value root = rootOf(e);
   bool sliced = slice < k;

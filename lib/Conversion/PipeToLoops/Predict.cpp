@@ -261,7 +261,7 @@ UnitCost Walk::call(func::CallOp op) {
     auto operands =
         callee->getAttrOfType<IntegerAttr>("gemm_operands").getInt();
     cost.apart = plan::gemmCycles(target, Operands(operands), width.getInt(),
-                                  integer(op.getOperand(6), target.isa.rowUnit()),
+                                  integer(op.getOperand(6), target.isa.mr),
                                   integer(op.getOperand(7), 1));
     return cost;
   }
@@ -339,7 +339,7 @@ Prediction lowering::predict(pipe::KernelOp kernel,
       if (!rows)
         rows = design->getAs<IntegerAttr>("rows");
       if (rows)
-        passes = std::ceil(double(share * target.isa.rowUnit()) / double(rows.getInt()));
+        passes = std::ceil(double(share * target.isa.rowUnit) / double(rows.getInt()));
     }
     KernelWork work = workOf(kernel);
     for (auto [i, expr] : llvm::enumerate(work.bytes))
