@@ -21,8 +21,7 @@ BAR = 0.9997
 STORE_BAR = 0.51
 
 
-def run(prefix, given, result, isa, threads):
-    preload = harness.test_tool("joinery-tile-emulator.so") if prefix.name == "tiles" else None
+def run(prefix, given, result, isa, threads, preload=None):
     code, output = harness.joinery(
         "run", prefix, "--inputs", given, "--outputs", result, "--threads", threads, isa=isa, preload=preload
     )
@@ -64,10 +63,11 @@ def main():
                 print(harness.first_lines(output))
                 continue
             keep = inputs["attention_mask"] != 0
-            for prefix, isa in [*(("bf16", isa) for isa in harness.isa_levels("bf16")), ("tiles", "avx2")]:
+            emulated = ("tiles", "avx2", harness.test_tool("joinery-tile-emulator.so"))
+            for prefix, isa, preload in [*(("bf16", isa, None) for isa in harness.isa_levels("bf16")), emulated]:
                 where = (f"batch {index}", list(keep.shape), prefix, isa)
-                got, output = run(work / prefix, given, result, isa, 1)
-                again, _ = run(work / prefix, given, result, isa, 2)
+                got, output = run(work / prefix, given, result, isa, 1, preload)
+                again, _ = run(work / prefix, given, result, isa, 2, preload)
                 if not report.check(got is not None and again is not None, *where, "does not run"):
                     print(harness.first_lines(output))
                     continue
