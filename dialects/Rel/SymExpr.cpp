@@ -37,9 +37,7 @@ SymExpr::SymExpr(int64_t value) {
 }
 
 SymExpr SymExpr::symbol(StringRef prefixedName) {
-  SymExpr result;
-  result.ownTerms()[{Atom{Atom::Symbol, prefixedName.str(), nullptr, nullptr}}] = 1;
-  return result;
+  return of(Atom{Atom::Symbol, prefixedName.str(), nullptr, nullptr});
 }
 SymExpr SymExpr::of(const Atom &atom) {
   SymExpr result;
@@ -115,10 +113,8 @@ SymExpr SymExpr::make(Atom::Kind kind, const SymExpr &a, const SymExpr &b) {
     };
     text = "(" + operand(a) + names[kind] + operand(b) + ")";
   }
-  SymExpr result;
-  result.ownTerms()[{Atom{kind, text, std::make_shared<SymExpr>(a),
-                      std::make_shared<SymExpr>(b)}}] = 1;
-  return result;
+  return of(Atom{kind, text, std::make_shared<SymExpr>(a),
+                 std::make_shared<SymExpr>(b)});
 }
 
 SymExpr SymExpr::floorDiv(const SymExpr &a, const SymExpr &b) {
@@ -410,17 +406,13 @@ bool SymExpr::provablyNonNegative(Bounds bounds) const {
               !(atom.lhs->provablyNonNegative(bounds) &&
                 atom.rhs->provablyNonNegative(bounds)))
             return false;
-          SymExpr factor;
-          factor.ownTerms()[{atom}] = 1;
-          term = term * factor;
+          term = term * of(atom);
         }
         next = next + term;
         continue;
       }
       bool replaced = false;
       for (const Atom &atom : monomial) {
-        SymExpr factor;
-        factor.ownTerms()[{atom}] = 1;
         std::optional<SymExpr> greatest;
         if (atom.kind == Atom::Symbol) {
           if (auto bound = bounds(atom.text))
@@ -439,7 +431,7 @@ bool SymExpr::provablyNonNegative(Bounds bounds) const {
           term = term * *greatest;
           replaced = true;
         } else {
-          term = term * factor;
+          term = term * of(atom);
         }
       }
       if (!replaced && !monomial.empty())

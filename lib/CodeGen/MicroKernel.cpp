@@ -90,8 +90,7 @@ private:
         k.min(k.mul(tiles, 2 * isa.unroll), k.constant(kPrefetchBlock));
     Value lines =
         k.mul(k.ceilDiv(prefetchBlock, laneDepth), width / kCacheLine);
-    lines = k.div(k.add(k.add(lines, tiles), -1), tiles);
-    prefetchBurst = k.mul(lines, kCacheLine);
+    prefetchBurst = k.mul(k.ceilDiv(lines, tiles), kCacheLine);
   }
 
   /// The widest column group that a tile of so many rows has registers for.

@@ -70,6 +70,7 @@ public:
   Value ceilDiv(Value x, int64_t y) {
     return mlir::arith::DivSIOp::create(b, add(x, y - 1), constant(y));
   }
+  Value ceilDiv(Value x, Value y) { return div(add(add(x, y), -1), y); }
   Value isNull(Value pointer) {
     return mlir::LLVM::ICmpOp::create(b, mlir::LLVM::ICmpPredicate::eq, pointer,
                                       mlir::LLVM::ZeroOp::create(b, ptr));

@@ -220,8 +220,7 @@ public:
     Value blocks = k.div(whole, k.constant(2 * kTile));
     Value panelLines = k.div(k.mul(depth, width), k.constant(kCacheLine));
     auto linesIn = [&](Value turns) {
-      turns = k.max(turns, k.constant(1));
-      return k.div(k.add(panelLines, k.add(turns, -1)), turns);
+      return k.ceilDiv(panelLines, k.max(turns, k.constant(1)));
     };
     int64_t walks = llvm::divideCeil(width / kTile, kSums / 2);
     Value lines = linesIn(k.mul(k.mul(blocks, steps), walks));

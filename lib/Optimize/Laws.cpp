@@ -38,24 +38,16 @@ static LogicalResult apply(ModuleOp module,
   return applyPatternsGreedily(module, patterns, config, changed);
 }
 
-LogicalResult optimize::applyLaws(ModuleOp module, RewritePatternSet &&patterns,
-                                  uint64_t &count) {
-  return apply(module, std::move(patterns), GreedyRewriteConfig::kNoLimit,
-               count, nullptr);
-}
-
-bool optimize::applyLawsOnce(ModuleOp module,
-                             const FrozenRewritePatternSet &patterns,
-                             uint64_t &count) {
-  bool changed = false;
-  // Its failure says the same as `changed`: that one more pass is needed.
-  (void)apply(module, patterns, 1, count, &changed);
-  return changed;
+LogicalResult optimize::applyLaws(ModuleOp module,
+                                  const FrozenRewritePatternSet &patterns,
+                                  uint64_t &count, bool *changed) {
+  return apply(module, patterns, GreedyRewriteConfig::kNoLimit, count, changed);
 }
 
 void optimize::tidy(ModuleOp module, RewritePatternSet &&patterns) {
   uint64_t count = 0;
-  applyLawsOnce(module, std::move(patterns), count);
+  // It fails where a second pass would be due to see that nothing is left.
+  (void)apply(module, std::move(patterns), /*iterations=*/1, count, nullptr);
 }
 
 void optimize::populateCanonical(RewritePatternSet &patterns) {

@@ -53,15 +53,12 @@ unsigned mergeEqualPlans(mlir::ModuleOp module);
 /// Folders and canonicalisations of the dialects that plans are made of.
 void populateCanonical(mlir::RewritePatternSet &patterns);
 
-/// Applies patterns to a fixpoint; counts the rewrites in `count`.
+/// Applies patterns to a fixpoint; counts the rewrites in `count` and says
+/// whether anything changed, dead operations and folds included.
 mlir::LogicalResult applyLaws(mlir::ModuleOp module,
-                              mlir::RewritePatternSet &&patterns,
-                              uint64_t &count);
-/// Applies patterns in one pass over all operations, and to what each rewrite
-/// touches; true if anything changed, so that another pass is due.
-bool applyLawsOnce(mlir::ModuleOp module,
-                   const mlir::FrozenRewritePatternSet &patterns,
-                   uint64_t &count);
+                              const mlir::FrozenRewritePatternSet &patterns,
+                              uint64_t &count, bool *changed = nullptr);
+
 /// Applies patterns that look at an operation and its operands only: for these
 /// one pass reaches the fixpoint, since it comes back to what a rewrite touches.
 void tidy(mlir::ModuleOp module, mlir::RewritePatternSet &&patterns);

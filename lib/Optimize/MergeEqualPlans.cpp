@@ -22,17 +22,16 @@ namespace joinery::optimize {
 /// Tables with equal contents have one name.
 static unsigned mergeTables(ModuleOp module) {
   // Attributes and types are unique: equal contents are one pointer.
-  llvm::DenseMap<std::tuple<Type, Attribute, int64_t, int64_t>, TableOp> first;
+  using Contents = std::tuple<Type, Attribute, int64_t, int64_t>;
+  llvm::DenseMap<Contents, TableOp> first;
   llvm::DenseMap<Attribute, Attribute> names;
   SmallVector<TableOp> duplicates;
   for (TableOp table : module.getOps<TableOp>()) {
-    auto key = table.getFile()
-                   ? std::tuple<Type, Attribute, int64_t, int64_t>(
-                         table.getType(), table.getFileAttr(),
-                         *table.getOffset(), *table.getLength())
-                   : std::tuple<Type, Attribute, int64_t, int64_t>(
-                         table.getType(), table.getValueAttr(), 0, 0);
-    auto [it, inserted] = first.try_emplace(key, table);
+    Contents contents(table.getType(), table.getValueAttr(), 0, 0);
+    if (table.getFile())
+      contents = {table.getType(), table.getFileAttr(), *table.getOffset(),
+                  *table.getLength()};
+    auto [it, inserted] = first.try_emplace(contents, table);
     if (inserted)
       continue;
     names[table.getSymNameAttr()] = it->second.getSymNameAttr();

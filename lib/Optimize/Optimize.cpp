@@ -70,9 +70,10 @@ struct Optimize : optimize::impl::OptimizeBase<Optimize> {
         return signalPassFailure();
       }
       uint64_t count = 0;
-      changed = false;
-      while (applyLawsOnce(module, laws, count))
-        changed = true;
+      if (failed(applyLaws(module, laws, count, &changed))) {
+        module.emitError("the laws did not reach a fixpoint");
+        return signalPassFailure();
+      }
       numRewrites += count;
       // What no law has touched since the last merge has no equals.
       changed = (changed || numRounds == 1) && mergeEqualPlans(module) != 0;
