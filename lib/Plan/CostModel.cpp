@@ -72,7 +72,7 @@ double plan::gemmCycles(const Target &target, Operands operands, int64_t width,
 
 double plan::streamCycles(const Target &target, double bytes, double passes,
                           double footprint) {
-  return bytes / target.stream(footprint) +
+  return bytes * std::min(passes, 1.0) / target.stream(footprint) +
          std::max(passes - 1, 0.0) * bytes / target.stream(bytes);
 }
 

@@ -20,8 +20,8 @@ namespace joinery::plan {
 double gemmCycles(const Target &target, Operands operands, int64_t width,
                   int64_t rows, int64_t depth);
 
-/// Cycles to bring in `bytes` `passes` times, the first time from where a run
-/// that reads `footprint` bytes in all finds them.
+/// Cycles to bring in `bytes` `passes` times (or a part of them), the first time
+/// from where a run that reads `footprint` bytes in all finds them.
 double streamCycles(const Target &target, double bytes, double passes,
                     double footprint);
 

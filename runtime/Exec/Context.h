@@ -132,6 +132,8 @@ private:
     /// The last step that it took part in, and how often it was called there.
     uint64_t round = 0;
     uint32_t calls = 0;
+    /// Its tasks of the present step that nobody has taken.
+    std::atomic<uint64_t> share{0};
   };
   std::vector<Report> reports;
   /// Counts the steps of all runs.

@@ -31,11 +31,11 @@ static Status checkObject(const JnObject *object) {
     return {JN_INVALID_ARGUMENT, "the object is a null pointer"};
   if (object->magic != JN_OBJECT_MAGIC)
     return invalid("this is not an object that Joinery compiled");
-  // ABI 1 is the first: there is no previous one to accept yet.
-  if (object->abi != JN_ABI_VERSION)
+  if (object->abi < JN_ABI_OLDEST || object->abi > JN_ABI_VERSION)
     return {JN_MISMATCH,
             "the object has ABI " + std::to_string(object->abi) +
-                ", this runtime opens ABI " + std::to_string(JN_ABI_VERSION) +
+                ", this runtime opens ABI " + std::to_string(JN_ABI_OLDEST) +
+                " to " + std::to_string(JN_ABI_VERSION) +
                 (object->abi > JN_ABI_VERSION
                      ? "; use the runtime of the compiler that made it"
                      : "; compile the model again")};

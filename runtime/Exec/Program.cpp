@@ -204,6 +204,18 @@ private:
     return {};
   }
 
+  /// The expression of kernel `kernel` in a list that may be left out.
+  template <typename List>
+  Status optional(const List &list, size_t kernel, int64_t absent, Expr &to) {
+    if (list.size() == 0) {
+      to = Expr::constant(absent);
+      return {};
+    }
+    if (kernel >= list.size())
+      return bad("has a kernel without its sizes");
+    return numbered(list[uint32_t(kernel)], to);
+  }
+
   Status buffers() {
     for (const auto *from : vector(source.buffers())) {
       program.buffers.emplace_back();
@@ -303,6 +315,8 @@ private:
       Level &level = program.levels.back();
       level.name = text(from->name());
       const auto &bytes = vector(from->operand_bytes());
+      const auto &grains = vector(from->grains());
+      const auto &shared = vector(from->shared());
       uint32_t nextOperand = 0;
       for (const auto *kernel : vector(from->kernels())) {
         level.kernels.emplace_back();
@@ -310,12 +324,15 @@ private:
         JN_TRY(numbered(kernel->tasks(), to.tasks));
         JN_TRY(numbered(kernel->scratch(), to.scratch));
         JN_TRY(numbered(kernel->flops(), to.flops));
+        JN_TRY(optional(grains, level.kernels.size() - 1, 1, to.grain));
+        JN_TRY(optional(shared, level.kernels.size() - 1, 0, to.shared));
         if (kernel->operands() > bytes.size() - nextOperand)
           return bad("has a kernel without its operands");
         to.bytes.resize(kernel->operands());
         for (Expr &expr : to.bytes)
           JN_TRY(numbered(bytes[nextOperand++], expr));
-        to.dynamic = isDynamic(to.tasks) || isDynamic(to.scratch);
+        to.dynamic = isDynamic(to.tasks) || isDynamic(to.scratch) ||
+                     isDynamic(to.grain) || isDynamic(to.shared);
       }
       for (const Step &step : program.steps)
         if (step.kernel >= level.kernels.size() ||

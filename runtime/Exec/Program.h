@@ -89,10 +89,13 @@ struct Step {
 struct Kernel {
   Expr tasks;
   Expr scratch;
+  /// Of 1 and of 0 where they are left out.
+  Expr grain;
+  Expr shared;
   Expr flops;
   /// Bytes moved of each operand, the result last.
   std::vector<Expr> bytes;
-  /// `tasks` or `scratch` depends on a symbol that a step defines.
+  /// One of the first four depends on a symbol that a step defines.
   bool dynamic = false;
 };
 

@@ -19,8 +19,7 @@ RunPlan::RunPlan(const Model &model, uint32_t threads)
   bound.resize(program.symbols.size());
   access.resize(inputs);
   sizes.resize(program.buffers.size());
-  stepTasks.resize(program.steps.size());
-  stepScratch.resize(program.steps.size());
+  stepSizes.resize(program.steps.size());
   placements.resize(sizes.size() + inputs + program.steps.size());
   planner.reserve(placements.size());
   plannedValues.resize(values.size());
@@ -208,18 +207,43 @@ Status RunPlan::sizeBuffers() {
   return packed ? placePackedOutputs() : Status();
 }
 
+/// False if a size leaves 64 bits.
+bool RunPlan::sizesOf(size_t step, const int64_t *symbols,
+                      StepSizes &sizes) const {
+  const Kernel &kernel = level.kernels[program.steps[step].kernel];
+  int64_t scratch, shared;
+  if (!kernel.tasks.evaluate(symbols, sizes.tasks) ||
+      !kernel.grain.evaluate(symbols, sizes.grain) ||
+      !kernel.scratch.evaluate(symbols, scratch) ||
+      !kernel.shared.evaluate(symbols, shared) ||
+      !alignSize(scratch, sizes.scratch))
+    return false;
+  constexpr int64_t counters = JN_SHARED_COUNTERS * sizeof(int64_t);
+  return !__builtin_add_overflow(shared, shared > 0 ? counters : 0, &shared) &&
+         alignSize(shared, sizes.shared);
+}
+
+bool RunPlan::resize(size_t step, const int64_t *symbols, int64_t &tasks,
+                     int64_t &grain) const {
+  StepSizes sizes;
+  if (!sizesOf(step, symbols, sizes) ||
+      sizes.scratch > stepSizes[step].scratch ||
+      sizes.shared > stepSizes[step].shared)
+    return false;
+  tasks = sizes.tasks;
+  grain = sizes.grain;
+  return true;
+}
+
 Status RunPlan::sizeSteps() {
   for (size_t i = 0; i < program.steps.size(); ++i) {
-    const Step &step = program.steps[i];
-    const Kernel &kernel = level.kernels[step.kernel];
-    int64_t scratch;
+    StepSizes &step = stepSizes[i];
     uint64_t all;
-    if (!kernel.tasks.evaluate(values.data(), stepTasks[i]) ||
-        !kernel.scratch.evaluate(values.data(), scratch) ||
-        !alignSize(scratch, stepScratch[i]) ||
-        __builtin_mul_overflow(stepScratch[i], uint64_t(threads), &all) ||
+    if (!sizesOf(i, values.data(), step) ||
+        __builtin_mul_overflow(step.scratch, uint64_t(threads), &all) ||
+        __builtin_add_overflow(all, step.shared, &all) ||
         all > uint64_t(INT64_MAX))
-      return {JN_INVALID_INPUT, "the work of step '" + step.name +
+      return {JN_INVALID_INPUT, "the work of step '" + program.steps[i].name +
                                     "' leaves 64 bits: the inputs are too "
                                     "large"};
     placements[sizes.size() + access.size() + i] = {all, int32_t(i), int32_t(i),

@@ -61,12 +61,23 @@ public:
   uint64_t copyOffset(size_t input) const {
     return placements[sizes.size() + input].offset;
   }
-  int64_t tasks(size_t step) const { return stepTasks[step]; }
+  int64_t tasks(size_t step) const { return stepSizes[step].tasks; }
+  int64_t grain(size_t step) const { return stepSizes[step].grain; }
+  /// The bytes that workers share, counters included; they begin after the
+  /// scratch of the last worker.
+  uint64_t sharedBytes(size_t step) const { return stepSizes[step].shared; }
+  uint64_t sharedOffset(size_t step) const {
+    return scratchOffset(step) + scratchStride(step) * threads;
+  }
   /// Worker w's scratch begins at scratchOffset + w * scratchStride.
   uint64_t scratchOffset(size_t step) const {
     return placements[sizes.size() + access.size() + step].offset;
   }
-  uint64_t scratchStride(size_t step) const { return stepScratch[step]; }
+  uint64_t scratchStride(size_t step) const { return stepSizes[step].scratch; }
+  /// Do the sizes that the step has for these symbols fit into what was
+  /// planned? Gives its tasks and their grain.
+  bool resize(size_t step, const int64_t *symbols, int64_t &tasks,
+              int64_t &grain) const;
 
   /// A packed run's input as the steps see it; what is made from packed tokens
   /// has no data.
@@ -106,8 +117,16 @@ private:
   std::vector<char> bound;
   std::vector<InputAccess> access;
   std::vector<int64_t> sizes;
-  std::vector<int64_t> stepTasks;
-  std::vector<uint64_t> stepScratch;
+  /// Of a step: its tasks and their grain; a worker's scratch and what workers
+  /// share, in bytes.
+  struct StepSizes {
+    int64_t tasks = 0;
+    int64_t grain = 1;
+    uint64_t scratch = 0;
+    uint64_t shared = 0;
+  };
+  bool sizesOf(size_t step, const int64_t *symbols, StepSizes &sizes) const;
+  std::vector<StepSizes> stepSizes;
   bool packed = false;
   PackedBatch batch;
   std::vector<DLTensor> paddedInputs;

@@ -46,6 +46,11 @@ llvm::SmallVector<DefinedSymbol> definedSymbols(mlir::func::FuncOp function);
 struct LoweredKernel {
   std::string function; // its name in the lowered module
   SymExpr tasks, scratch;
+  /// The fewest tasks of a call where there are as many, and the bytes that
+  /// workers share beside their counters.
+  SymExpr grain, shared;
+  /// How often all workers together read a table from end to end.
+  SymExpr passes;
   /// Multiplications and additions of contractions, and bytes moved: the most.
   SymExpr flops, bytes;
   /// The same for each operand, the result last, but what the kernel counts

@@ -23,7 +23,10 @@ extern "C" {
 
 /// The ABI that this header describes. A runtime opens objects of this number
 /// and of the one before it.
-#define JN_ABI_VERSION 1u
+/// ABI 2 calls a kernel several times per worker and has it share memory with
+/// the others of its step; kernels of ABI 1 know neither and need nothing of it.
+#define JN_ABI_VERSION 2u
+#define JN_ABI_OLDEST 1u
 /// "JNOB", little-endian: the first field of every object descriptor.
 #define JN_OBJECT_MAGIC 0x424f4e4au
 
@@ -47,7 +50,12 @@ typedef struct JnCounters {
   int64_t bytes;
 } JnCounters;
 
-/// The arguments of one kernel call: tasks [begin, end) of one step.
+/// How many counters of 8 bytes the memory that a step's workers share begins
+/// with. They are zero when the step begins.
+#define JN_SHARED_COUNTERS 128u
+
+/// The arguments of one kernel call: tasks [begin, end) of one step. The calls
+/// of a step have each task once, in any order and on any of its workers.
 typedef struct JnKernelCall {
   /// One pointer per operand of the step, in the step's order, each at least
   /// 64-byte aligned unless it is a model input or output.
@@ -62,6 +70,11 @@ typedef struct JnKernelCall {
   JnFault *fault;
   /// This worker's.
   JnCounters *counters;
+  /// Memory that all workers of the step share: its counters, then the step's
+  /// shared bytes, 64-byte aligned. Kernels that need none have none.
+  void *shared;
+  /// The most workers that take part in the step.
+  int64_t workers;
 } JnKernelCall;
 
 typedef void (*JnKernel)(const JnKernelCall *call);

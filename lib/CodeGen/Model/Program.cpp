@@ -332,6 +332,8 @@ void ProgramBuilder::level(const LoweredLevel &level) {
     result->kernels.emplace_back(number(kernel.tasks), number(kernel.scratch),
                                  number(kernel.fixedFlops),
                                  kernel.fixedBytes.size());
+    result->grains.push_back(number(kernel.grain));
+    result->shared.push_back(number(kernel.shared));
     for (const SymExpr &bytes : kernel.fixedBytes)
       result->operand_bytes.push_back(number(bytes));
   }

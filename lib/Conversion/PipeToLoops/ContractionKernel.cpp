@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// for each block of rows (the tasks, in units of the register block)
-//   for each slice of k, for each panel of n: micro-kernel into scratch
+// for each block of rows of the call's share (see ContractionShare.h)
+//   for each slice of k, for each of its panels of n: micro-kernel into scratch
 //   for each row of the block: the epilogue, which reads the scratch
 // An epilogue that looks at one column at a time runs after each panel instead,
 // while the panel's results are in the level-1 cache.
@@ -14,7 +14,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "joinery/CodeGen/MicroKernel.h"
-#include "lib/Conversion/PipeToLoops/Kernels.h"
+#include "joinery/runtime/abi.h"
+#include "lib/Conversion/PipeToLoops/ContractionShare.h"
 #include "lib/Plan/Contraction.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -64,6 +65,10 @@ bool lowering::multipliesPairs(pipe::KernelOp kernel) {
     });
   });
 }
+
+/// Rows and bytes of results that may wait for other workers. With more rows each
+/// worker has several blocks of its own anyway.
+static constexpr int64_t kSharedRows = 1024, kSharedBytes = 4 << 20;
 
 /// What the plan chose for the level, or for all of them.
 static int64_t designValue(KernelEmitter &e, StringRef name) {
@@ -138,17 +143,25 @@ FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
   int64_t slice = designValue(e, "slice");
   if (rowBlock <= 0 || slice <= 0 || (slice < k && slice % kPairDepth))
     return e.kernel.emitError("the plan gives no block of rows or slice of k");
-  int64_t unit = e.target.rowUnit;
-  rowBlock = llvm::alignTo(rowBlock, unit);
   Value root = rootOf(e);
   bool sliced = slice < k;
-  bool whole = sliced || needsWholeRows(root, match->aggregate);
-  int64_t ldc = whole ? panelCount * width : width;
+  ContractionGrid grid;
+  grid.rows = rowCount;
+  grid.panels = panelCount;
+  grid.rowBlock = rowBlock = llvm::alignTo(rowBlock, e.target.rowUnit);
+  grid.wholeRows = needsWholeRows(root, match->aggregate);
+  grid.packs = packs;
+  // Results of all panels wait for the last slice, or for the epilogue.
+  bool waits = sliced || grid.wholeRows;
+  int64_t ldc = waits ? panelCount * width : width;
+  grid.rowBytes = ldc * 4;
+  grid.sharedRows = std::min(kSharedRows, kSharedBytes / grid.rowBytes);
 
-  SymExpr tasks = SymExpr::floorDiv(rowCount + SymExpr(unit - 1), unit);
   SymExpr scratchAt = e.allocateScratch(rowBlock * ldc * 4);
   Type f32 = e.b.getF32Type();
   Value tile = e.offset(e.scratch, e.value(scratchAt), e.b.getI8Type());
+  Value sharedTile = e.offset(
+      e.shared, e.index(JN_SHARED_COUNTERS * 8), e.b.getI8Type());
   Value a = e.offset(e.bufferOf(cast<BlockArgument>(left.base)),
                      e.value(start), f32);
   Value w = e.bufferOf(cast<BlockArgument>(right.base));
@@ -202,43 +215,52 @@ FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
                                     accumulate, next});
   };
 
-  // The epilogue over rows [row0, row0 + count) and lanes [from, to).
-  auto epilogue = [&](Value row0, Value count, Value from, Value to,
-                      bool full) {
-    e.loop(e.index(0), count, e.index(1), {},
+  // The epilogue over lanes [from, to) of a block whose results are at `tile`,
+  // beginning with lane `shift`.
+  auto epilogue = [&](const ContractionBlock &block, Value tile, Value shift,
+                      Value from, Value to) {
+    e.loop(e.index(0), block.count, e.index(1), {},
            [&](Value r, ValueRange) -> SmallVector<Value> {
              Keys keys;
-             e.splitRow(e.atom(e.add(row0, r), rowCount), rows, keys);
+             e.splitRow(e.atom(e.add(block.row0, r), rowCount), rows, keys);
              SymExpr local = e.atom(e.mul(r, e.index(ldc)), std::nullopt);
-             SymExpr shift = whole ? SymExpr(0) : e.atom(from, SymExpr(n));
+             SymExpr before = e.atom(shift, SymExpr(n));
              e.overrides[match->aggregate.getResult().getAsOpaquePointer()] =
-                 [&, local, shift](const Keys &at) {
+                 [&, local, before](const Keys &at) {
                    SymExpr lane;
                    for (Column column : ns)
                      lane = lane * column.getExtent() +
                             at.at(column.getName().str());
-                   return e.load(tile, joinDigits(local + lane - shift), f32);
+                   return e.load(tile, joinDigits(local + lane - before), f32);
                  };
-             emitLanes(e, root, keys, ns, from, to, full);
+             emitLanes(e, root, keys, ns, from, to, n % e.target.lanes == 0);
              e.overrides.clear();
              return {};
            });
   };
+  auto firstLane = [&](Value panel) { return e.mul(panel, e.index(width)); };
+  auto lastLane = [&](Value panel) {
+    return e.min(firstLane(panel), e.index(n));
+  };
 
-  Value rowsTotal = e.value(rowCount);
-  Value first0 = e.mul(e.begin, e.index(unit));
-  Value last = e.min(e.mul(e.end, e.index(unit)), rowsTotal);
-  bool tail = n % e.target.lanes != 0;
-  e.loop(first0, last, e.index(rowBlock), {},
-         [&](Value row0, ValueRange) -> SmallVector<Value> {
-    Value count = e.min(e.sub(last, row0), e.index(rowBlock));
-    Value rowsAt = e.offset(a, e.mul(row0, lda), f32), stride = lda;
+  ContractionShare share = emitShare(e, grid);
+  forEachBlock(e, grid, share, [&](const ContractionBlock &block) {
+    Value rowsAt = e.offset(a, e.mul(block.row0, lda), f32), stride = lda;
     if (packs) {
       func::CallOp::create(e.b, e.loc, getOrCreatePackPairs(module, e.target),
-                           ValueRange{rowsAt, lda, count, e.index(k), packed,
-                                      e.index(packedLda)});
+                           ValueRange{rowsAt, lda, block.count, e.index(k),
+                                      packed, e.index(packedLda)});
       rowsAt = packed;
       stride = e.index(packedLda);
+    }
+    Value results = tile, complete;
+    if (grid.wholeRows) {
+      complete = e.compare(arith::CmpIPredicate::eq,
+                           e.sub(block.panel1, block.panel0),
+                           e.index(panelCount));
+      results = e.select(
+          complete, tile,
+          e.offset(sharedTile, e.mul(block.row0, e.index(ldc)), f32));
     }
     for (int64_t k0 = 0; k0 < k; k0 += slice) {
       int64_t depth = std::min(slice, k - k0);
@@ -247,7 +269,7 @@ FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
       Value slicedRows =
           e.offset(rowsAt, e.index(packs ? lanesOf(k0) : k0), f32);
       int64_t panelLanes = lanesOf(k) * width, before = lanesOf(k0) * width;
-      e.loop(e.index(0), e.index(panelCount), e.index(1), {},
+      e.loop(block.panel0, block.panel1, e.index(1), {},
              [&](Value p, ValueRange) -> SmallVector<Value> {
         auto panelAt = [&](Value number) {
           return e.offset(
@@ -256,26 +278,30 @@ FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
         };
         Value panel = panelAt(p);
         // The last panel of the last slice has no next one to prefetch; any
-        // valid address will do, so it takes its own.
+        // valid address will do, so it takes its own. A call's next panel is
+        // mostly the first of the worker's next call.
         Value next = panelAt(
             e.min(e.add(p, e.index(1)), e.index(panelCount - 1)));
-        Value c = whole ? e.offset(tile, e.mul(p, e.index(width)), f32) : tile;
-        multiply(slicedRows, stride, panel, c, count, depth, accumulate, next);
-        if (!whole) {
-          Value from = e.mul(p, e.index(width));
-          Value to = e.min(e.add(from, e.index(width)), e.index(n));
-          epilogue(row0, count, from, to, !tail);
-        }
+        Value c = waits ? e.offset(results, firstLane(p), f32) : results;
+        multiply(slicedRows, stride, panel, c, block.count, depth, accumulate,
+                 next);
+        if (!waits)
+          epilogue(block, results, firstLane(p), firstLane(p),
+                   lastLane(e.add(p, e.index(1))));
         return {};
       });
     }
-    if (whole)
-      epilogue(row0, count, e.index(0), e.index(n), !tail);
-    return {};
+    if (grid.wholeRows)
+      e.when(emitArrival(e, grid, block, complete), [&] {
+        epilogue(block, results, e.index(0), e.index(0), e.index(n));
+      });
+    else if (waits)
+      epilogue(block, results, e.index(0), firstLane(block.panel0),
+               lastLane(block.panel1));
   });
 
   KernelCost cost;
-  cost.tasks = tasks;
+  grid.setTasks(cost, e.target.rowUnit);
   cost.scratch = e.scratchBytes;
   return cost;
 }

@@ -21,7 +21,17 @@ using rel::Monoid;
 //===----------------------------------------------------------------------===//
 
 /// The fields of JnKernelCall (runtime/abi.h), in order, all of 8 bytes.
-enum CallField { Buffers, Symbols, Begin, End, Scratch, Fault, Counters };
+enum CallField {
+  Buffers,
+  Symbols,
+  Begin,
+  End,
+  Scratch,
+  Fault,
+  Counters,
+  Shared,
+  Workers
+};
 
 KernelEmitter::KernelEmitter(
     ModuleOp module, pipe::KernelOp kernel, const Isa &isa, StringRef name,
@@ -49,6 +59,8 @@ KernelEmitter::KernelEmitter(
   scratch = field(Scratch, pointer);
   faultPointer = field(Fault, pointer);
   countersPointer = field(Counters, pointer);
+  shared = field(Shared, pointer);
+  workers = field(Workers, b.getI64Type());
   auto loadBuffer = [&](int32_t number) -> Value {
     Value address =
         LLVM::GEPOp::create(b, loc, pointer, pointer, buffersPointer,
@@ -127,8 +139,20 @@ Value KernelEmitter::mul(Value x, Value y) {
 Value KernelEmitter::min(Value x, Value y) {
   return arith::MinSIOp::create(b, loc, x, y);
 }
+Value KernelEmitter::max(Value x, Value y) {
+  return arith::MaxSIOp::create(b, loc, x, y);
+}
 Value KernelEmitter::ceilDiv(Value x, int64_t by) {
   return arith::DivUIOp::create(b, loc, add(x, index(by - 1)), index(by));
+}
+Value KernelEmitter::ceilDiv(Value x, Value by) {
+  return arith::DivUIOp::create(b, loc, add(x, sub(by, index(1))), by);
+}
+Value KernelEmitter::compare(arith::CmpIPredicate predicate, Value x, Value y) {
+  return arith::CmpIOp::create(b, loc, predicate, x, y);
+}
+Value KernelEmitter::select(Value condition, Value x, Value y) {
+  return arith::SelectOp::create(b, loc, condition, x, y);
 }
 
 Value KernelEmitter::offset(Value pointer, Value elements, Type type) {
@@ -156,6 +180,17 @@ SmallVector<Value> KernelEmitter::loop(Value from, Value to, Value step,
   atomScopes.pop_back();
   scf::YieldOp::create(b, loc, results);
   return SmallVector<Value>(loop.getResults());
+}
+
+void KernelEmitter::when(Value condition, function_ref<void()> body) {
+  auto branch =
+      scf::IfOp::create(b, loc, condition, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(&branch.getThenRegion().front());
+  Scope scope(*this);
+  atomScopes.emplace_back();
+  body();
+  atomScopes.pop_back();
 }
 
 //===----------------------------------------------------------------------===//

@@ -19,6 +19,7 @@
 
 #include "dialects/Pipe/Pipe.h"
 #include "joinery/CodeGen/Isa.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -46,8 +47,9 @@ public:
   const Isa &target;
   pipe::KernelOp kernel;
   mlir::func::FuncOp function;
-  /// Arguments of the call: the tasks and the worker's scratch memory.
-  mlir::Value begin, end, scratch, out;
+  /// Arguments of the call: the tasks, the worker's scratch memory, the memory
+  /// that workers share, and how many they are.
+  mlir::Value begin, end, scratch, shared, workers, out;
 
   //===--- Scalars --------------------------------------------------------===//
   mlir::Value index(int64_t value);
@@ -55,7 +57,12 @@ public:
   mlir::Value sub(mlir::Value a, mlir::Value b);
   mlir::Value mul(mlir::Value a, mlir::Value b);
   mlir::Value min(mlir::Value a, mlir::Value b);
+  mlir::Value max(mlir::Value a, mlir::Value b);
   mlir::Value ceilDiv(mlir::Value a, int64_t by);
+  mlir::Value ceilDiv(mlir::Value a, mlir::Value by);
+  mlir::Value compare(mlir::arith::CmpIPredicate predicate, mlir::Value a,
+                      mlir::Value b);
+  mlir::Value select(mlir::Value condition, mlir::Value a, mlir::Value b);
   /// `pointer` advanced by `elements` of `type`.
   mlir::Value offset(mlir::Value pointer, mlir::Value elements,
                      mlir::Type type);
@@ -65,6 +72,8 @@ public:
   llvm::SmallVector<mlir::Value> loop(mlir::Value from, mlir::Value to,
                                       mlir::Value step,
                                       mlir::ValueRange carried, LoopBody body);
+  /// Does `body` where `condition` holds.
+  void when(mlir::Value condition, llvm::function_ref<void()> body);
 
   //===--- Atoms and expressions ------------------------------------------===//
   /// A fresh atom `#...` with this value in [0, bound).

@@ -15,6 +15,11 @@ namespace joinery::lowering {
 /// What the program must know of a lowered kernel, over the symbols.
 struct KernelCost {
   SymExpr tasks, scratch;
+  /// The fewest tasks of a call where there are as many, and the bytes that
+  /// workers share beside their counters.
+  SymExpr grain = 1, shared;
+  /// How often all workers together read a table from end to end.
+  SymExpr passes = 1;
   /// The kernel itself counts what depends on values: the operations that
   /// compute `countedWork`, and the bytes that it reads for `countedReads`.
   llvm::SmallVector<mlir::Value> countedWork, countedReads;

@@ -159,8 +159,8 @@ joinery::lowerKernels(ModuleOp module, ArrayRef<const Isa *> isas,
       SymExpr bytes;
       for (const SymExpr &operand : work.bytes)
         bytes = bytes + operand;
-      level.kernels.push_back({name, cost->tasks, cost->scratch, work.flops,
-                               bytes,
+      level.kernels.push_back({name, cost->tasks, cost->scratch, cost->grain,
+                               cost->shared, cost->passes, work.flops, bytes,
                                lowering::workOf(kernel, cost->countedWork).flops,
                                lowering::workOf(kernel, cost->countedReads).bytes});
     }

@@ -46,8 +46,10 @@ public:
   Walk(const plan::Target &target, ModuleOp module)
       : target(target), module(module) {}
 
-  double kernel(func::FuncOp function, int64_t end) {
-    last = end;
+  /// The first of `workers` equal shares of the tasks, as one call.
+  double kernel(func::FuncOp function, int64_t tasks, int64_t workers) {
+    last = llvm::divideCeil(tasks, workers);
+    this->workers = workers;
     known[function.getArgument(0)] = {Known::Call, 0, 0};
     return block(function.getBody().front()).cycles();
   }
@@ -75,7 +77,7 @@ private:
 
   const plan::Target &target;
   ModuleOp module;
-  int64_t last = 0;
+  int64_t last = 0, workers = 1;
   llvm::DenseMap<Value, Known> known;
 };
 } // namespace
@@ -87,8 +89,14 @@ Known Walk::load(const Known &address, Type type) {
     const Known fields[] = {{Known::Buffers},
                             {Known::Symbols},
                             Known::integer(0),
-                            Known::integer(last)};
-    return index < 4 ? fields[index] : Known{Known::Nothing};
+                            Known::integer(last),
+                            {Known::Nothing},
+                            {Known::Nothing},
+                            {Known::Nothing},
+                            {Known::Nothing},
+                            Known::integer(workers)};
+    return index < int64_t(std::size(fields)) ? fields[index]
+                                              : Known{Known::Nothing};
   }
   case Known::Buffers:
     return {Known::Buffer, 0, size_t(index)};
@@ -326,21 +334,13 @@ Prediction lowering::predict(pipe::KernelOp kernel,
   result.overhead = target.step;
   if (tasks > 0) {
     int64_t threads = std::min<int64_t>(scenario.threads, tasks);
-    int64_t share = (tasks + threads - 1) / threads;
     if (threads > 1)
       result.overhead += target.worker;
     auto function = module.lookupSymbol<func::FuncOp>(code.function);
-    result.compute = walk.kernel(function, share);
+    result.compute = walk.kernel(function, tasks, threads);
     // Tables come once for each block of rows, from memory the first time.
-    double passes = 1, weights = 0, activations = 0;
-    if (auto design = kernel.getDesign();
-        design && kernel.getAlgorithm() == "contraction") {
-      auto rows = design->getAs<IntegerAttr>(level.isa->name + "_rows");
-      if (!rows)
-        rows = design->getAs<IntegerAttr>("rows");
-      if (rows)
-        passes = std::ceil(double(share * target.isa.rowUnit) / double(rows.getInt()));
-    }
+    double passes = value(code.passes) / double(threads);
+    double weights = 0, activations = 0;
     KernelWork work = workOf(kernel);
     for (auto [i, expr] : llvm::enumerate(work.bytes))
       (i < tables.size() && tables[i] ? weights : activations) += value(expr);

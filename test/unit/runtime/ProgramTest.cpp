@@ -63,6 +63,10 @@ TEST(Program, RefusesBadMeaning) {
   expect([](P &p) { p.levels[0]->kernels[2] = Kernel(0, 0, 0, ~0u); });
   expect([](P &p) { p.levels[0]->operand_bytes.pop_back(); });
   expect([](P &p) { p.levels[0]->operand_bytes[0] = 99; });
+  // Left out, or one for each kernel.
+  expect([](P &p) { p.levels[0]->grains = {0, 0, 0}; }, JN_OK);
+  expect([](P &p) { p.levels[0]->grains = {0, 0}; });
+  expect([](P &p) { p.levels[0]->shared = {0, 0, 99}; });
   // Operands and names that are not there.
   expect([](P &p) { p.steps[2] = prog::Step(2, 4, 0, 4); });
   expect([](P &p) { p.steps[2] = prog::Step(2, UINT32_MAX, 0, 4); });

@@ -116,6 +116,10 @@ void addLevel(prog::ProgramT &program, const std::string &name,
                                 uint32_t(facts.bytes.size()));
     for (ExprPtr &bytes : facts.bytes)
       level->operand_bytes.push_back(number(bytes));
+    if (facts.grain && facts.shared) {
+      level->grains.push_back(number(facts.grain));
+      level->shared.push_back(number(facts.shared));
+    }
   }
   program.levels.push_back(std::move(level));
 }
@@ -168,7 +172,8 @@ void gather(const JnKernelCall *call) {
       scratch[i] = ids[b * s + i];
     for (int64_t i = 0; i < s; ++i) {
       if (scratch[i] < 0 || scratch[i] >= kTableRows) {
-        if (call->fault->check == -1)
+        // The least position of all that the worker meets.
+        if (call->fault->check == -1 || b * s + i < call->fault->position)
           *call->fault = {0, scratch[i], b * s + i};
         return;
       }

@@ -55,9 +55,10 @@ uint32_t addBuffer(prog::ProgramT &program, prog::BufferKind kind,
 void addStep(prog::ProgramT &program, const std::string &name,
              const std::vector<uint32_t> &operands);
 
-/// What a level says about one kernel; what is left out is 0.
+/// What a level says about one kernel; what is left out is 0. A program in which
+/// no kernel has a grain and shares memory is as before ABI 2.
 struct KernelFacts {
-  ExprPtr tasks, scratch, flops;
+  ExprPtr tasks, scratch, flops, grain, shared;
   std::vector<ExprPtr> bytes;
 };
 void addLevel(prog::ProgramT &program, const std::string &name,
