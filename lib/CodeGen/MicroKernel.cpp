@@ -19,6 +19,10 @@ using Values = KernelBuilder::Values;
 /// The most contraction steps between two bursts of prefetches.
 constexpr int64_t kPrefetchBlock = 32;
 
+/// Parts of the next panel that are prefetched at a time: memory gives more to
+/// several streams than to one.
+constexpr int64_t kPrefetchStreams = 4;
+
 class GemmGenerator {
 public:
   GemmGenerator(ModuleOp module, const Isa &isa, int64_t width,
@@ -43,11 +47,10 @@ public:
     Value zero = k.constant(0);
     prefetchEnd = k.select(k.isNull(next), zero,
                            k.mul(k.ceilDiv(depth, laneDepth), width));
-    // Few rows read the panel as fast as memory gives it: a second stream would
-    // only compete. Decoding takes long enough to need it.
-    if (laneDepth == 1)
-      prefetchEnd =
-          k.select(k.less(rows, k.constant(isa.prefetchRows)), zero, prefetchEnd);
+    prefetchEnd = k.mul(
+        k.ceilDiv(prefetchEnd, kPrefetchStreams * kCacheLine), kCacheLine);
+    for (int64_t i = 0; i < kPrefetchStreams; ++i)
+      streams.push_back(k.at(next, k.mul(prefetchEnd, i)));
     planPrefetch();
     Value row = zero, offset = zero;
     for (int64_t tileRows : tileSizes())
@@ -76,8 +79,9 @@ private:
   }
 
   /// Spreads the next panel's cache lines evenly over all tiles: a burst of
-  /// about a dozen every few contraction steps. Long bursts fill the queue of
-  /// outstanding misses, single prefetches leave it empty.
+  /// about a dozen every few contraction steps, a part of the panel by turns.
+  /// Long bursts fill the queue of outstanding misses, single prefetches leave
+  /// it empty.
   void planPrefetch() {
     Value tiles = k.constant(0), left = rows;
     for (int64_t size : tileSizes()) {
@@ -87,10 +91,11 @@ private:
     }
     tiles = k.max(tiles, k.constant(1));
     prefetchBlock =
-        k.min(k.mul(tiles, 2 * isa.unroll), k.constant(kPrefetchBlock));
+        k.min(k.mul(tiles, isa.unroll), k.constant(kPrefetchBlock));
     Value lines =
         k.mul(k.ceilDiv(prefetchBlock, laneDepth), width / kCacheLine);
-    prefetchBurst = k.mul(k.ceilDiv(lines, tiles), kCacheLine);
+    prefetchBurst = k.mul(
+        k.ceilDiv(lines, k.mul(tiles, kPrefetchStreams)), kCacheLine);
   }
 
   /// The widest column group that a tile of so many rows has registers for.
@@ -177,7 +182,8 @@ private:
                  Value to = k.min(k.add(from, prefetchBurst), prefetchEnd);
                  k.loop(from, to, kCacheLine, {},
                         [&](Value line, ValueRange) -> Values {
-                          k.prefetch(k.at(next, line));
+                          for (Value stream : streams)
+                            k.prefetch(k.at(stream, line));
                           return {};
                         });
                  Value end = k.min(k.add(block, prefetchBlock), unrolledDepth);
@@ -253,6 +259,8 @@ private:
   VectorType lanes;
   Value a, lda, bPanel, ldb, c, ldc, rows, depth, accumulate, next;
   Value unrolledDepth, prefetchEnd, prefetchBlock, prefetchBurst;
+  /// Where the parts of the next panel begin.
+  Values streams;
 };
 
 } // namespace

@@ -53,8 +53,6 @@ struct Isa {
   /// Longest contraction (K) to run in one call, so that a panel and the rows
   /// of A stay in the level-2 cache; callers accumulate over slices of it.
   int64_t kc;
-  /// With fewer rows the next f32 panel is not prefetched: one stream is as fast.
-  int64_t prefetchRows;
   /// From so many rows on, a panel of bf16 is decoded once for all of them and
   /// not in their products, for its shifts share pipes with those; 0: never.
   int64_t decodeRows;

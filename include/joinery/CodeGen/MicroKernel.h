@@ -46,9 +46,9 @@ inline Operands pairOperands(const Isa &isa) {
 /// and its column of B only: not on M, not on the row's place. Cutting K into
 /// calls that accumulate does not change them either (with tiles, where K is cut
 /// at multiples of 16 pairs: an instruction adds so many up by itself).
-/// Where `next` is not null and M is not small, as much as the call reads of B is prefetched from
+/// Where `next` is not null, as much as the call reads of B is prefetched from
 /// there into the level-2 cache: the panel that the following call reads as B
-/// (its row stride is taken to be `width`).
+/// (its row stride is taken to be `width`). Up to three cache lines more are.
 mlir::func::FuncOp getOrCreateGemm(mlir::ModuleOp module, const Isa &isa,
                                    int64_t width,
                                    Operands operands = Operands::F32);

@@ -268,26 +268,30 @@ FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
           e.b, e.loc, e.b.getBoolAttr(k0 > 0));
       Value slicedRows =
           e.offset(rowsAt, e.index(packs ? lanesOf(k0) : k0), f32);
-      int64_t panelLanes = lanesOf(k) * width, before = lanesOf(k0) * width;
+      int64_t nextK0 = k0 + depth < k ? k0 + depth : 0;
+      auto panelAt = [&](Value number, int64_t k0) {
+        return e.offset(w,
+                        e.add(e.mul(number, e.index(lanesOf(k) * width)),
+                              e.index(lanesOf(k0) * width)),
+                        f32);
+      };
       e.loop(block.panel0, block.panel1, e.index(1), {},
              [&](Value p, ValueRange) -> SmallVector<Value> {
-        auto panelAt = [&](Value number) {
-          return e.offset(
-              w, e.add(e.mul(number, e.index(panelLanes)), e.index(before)),
-              f32);
-        };
-        Value panel = panelAt(p);
-        // The last panel of the last slice has no next one to prefetch; any
-        // valid address will do, so it takes its own. A call's next panel is
-        // mostly the first of the worker's next call.
-        Value next = panelAt(
-            e.min(e.add(p, e.index(1)), e.index(panelCount - 1)));
+        Value panel = panelAt(p, k0), after = e.add(p, e.index(1));
+        // The panel after a slice's last one is the first of the next slice, or
+        // probably of the worker's next call. The very last takes its own: any
+        // valid address will do.
+        Value first =
+            nextK0 ? block.panel0 : e.min(after, e.index(panelCount - 1));
+        Value next = e.select(
+            e.compare(arith::CmpIPredicate::slt, after, block.panel1),
+            panelAt(after, k0), panelAt(first, nextK0));
         Value c = waits ? e.offset(results, firstLane(p), f32) : results;
         multiply(slicedRows, stride, panel, c, block.count, depth, accumulate,
                  next);
         if (!waits)
           epilogue(block, results, firstLane(p), firstLane(p),
-                   lastLane(e.add(p, e.index(1))));
+                   lastLane(after));
         return {};
       });
     }
