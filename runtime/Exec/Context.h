@@ -90,6 +90,7 @@ private:
   Status execute();
   Status runSteps(Team &team);
   Status runStep(Team &team, size_t number);
+  void mapWeights(const Step &step) const;
   Status checkJobs(const Step &step, uint32_t jobs) const;
   void traceStep(size_t number, uint64_t ns, int64_t tasks,
                  uint32_t threads) const;

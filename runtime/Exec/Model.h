@@ -49,6 +49,8 @@ public:
   uint64_t weightBytes(uint32_t table) const {
     return store->tableBytes(table);
   }
+  void makeResident(uint32_t table) const { store->makeResident(table); }
+  bool isResident(uint32_t table) const { return store->isResident(table); }
   /// An error if the mapped store was cut since it was opened.
   Status checkStore() const { return store ? store->checkSize() : Status(); }
   uint64_t storeBytes() const { return store ? store->fileBytes() : 0; }

@@ -124,6 +124,23 @@ static uint64_t nanoseconds() {
   return uint64_t(time.tv_sec) * 1'000'000'000 + uint64_t(time.tv_nsec);
 }
 
+/// Maps the tables that the step reads most of. Of the others, such as
+/// embeddings, it needs a few pages.
+void Context::mapWeights(const Step &step) const {
+  const Kernel &kernel = level.kernels[step.kernel];
+  for (size_t i = 0; i + 1 < step.operands.size(); ++i) {
+    const Buffer &buffer = program.buffers[step.operands[i]];
+    if (buffer.kind != Buffer::Kind::Weight)
+      continue;
+    auto table = uint32_t(buffer.index);
+    int64_t read;
+    if (!model->isResident(table) &&
+        kernel.bytes[i].evaluate(symbols.data(), read) &&
+        uint64_t(read) >= model->weightBytes(table) / 2)
+      model->makeResident(table);
+  }
+}
+
 Status Context::runStep(Team &team, size_t number) {
   const Step &step = program.steps[number];
   const Kernel &kernel = level.kernels[step.kernel];
@@ -141,6 +158,7 @@ Status Context::runStep(Team &team, size_t number) {
       shared = workspace() + runPlan.sharedOffset(number);
       std::memset(shared, 0, JN_SHARED_COUNTERS * sizeof(int64_t));
     }
+    mapWeights(step);
     StepCall call = {model->kernel(step.kernel),
                      operands.data() + firstOperand[number],
                      symbols.data(),

@@ -69,8 +69,10 @@ Status StoreReader::open(const std::string &file, const Options &options) {
     descriptor = std::move(fd);
   JN_TRY(checkHeader());
   JN_TRY(checkCatalog());
-  if (mapped && options.prefetch)
+  if (mapped && options.prefetch) {
     ::madvise(data, bytes, MADV_WILLNEED);
+    resident = std::make_unique<std::atomic<bool>[]>(tableCount());
+  }
   if (options.verify)
     JN_TRY(verify());
   return {};
@@ -98,6 +100,16 @@ Status StoreReader::load(int fd, const Options &options) {
     return {JN_OUT_OF_MEMORY, "no memory to read the store '" + path + "' (" +
                                   std::to_string(bytes) + " bytes)"};
   return readAt(fd, path, data, bytes, 0);
+}
+
+void StoreReader::makeResident(uint32_t table) const {
+  if (!resident || resident[table].exchange(true, std::memory_order_relaxed))
+    return;
+#ifdef MADV_POPULATE_READ
+  // Systems before Linux 5.14 refuse; then pages are mapped as they are read.
+  ::madvise(const_cast<void *>(tableData(table)), tableBytes(table),
+            MADV_POPULATE_READ);
+#endif
 }
 
 Status StoreReader::checkSize() const {

@@ -11,6 +11,7 @@
 #include "joinery/runtime/Status.h"
 #include "runtime/Support/File.h"
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -34,7 +35,8 @@ public:
     bool read = false;
     /// Check every block's checksum while opening.
     bool verify = false;
-    /// Ask the system to load the tables ahead of their use.
+    /// Ask the system to load the tables ahead of their use, and map a table
+    /// as a whole when makeResident asks for it.
     bool prefetch = true;
   };
 
@@ -60,6 +62,14 @@ public:
   uint64_t tableBytes(uint32_t table) const;
   uint64_t fileBytes() const { return bytes; }
 
+  /// Maps all pages of a table, the first time that it is called for it. A fault
+  /// for every few pages takes longer, and kernels prefetch only what is mapped.
+  void makeResident(uint32_t table) const;
+  /// Is there nothing that makeResident could do?
+  bool isResident(uint32_t table) const {
+    return !resident || resident[table].load(std::memory_order_relaxed);
+  }
+
 private:
   Status load(int fd, const Options &options);
   Status checkHeader();
@@ -73,6 +83,8 @@ private:
   uint64_t catalogOffset = 0;
   bool mapped = false;
   std::unique_ptr<catalog::CatalogT> tables;
+  /// By table, of a mapped store with `prefetch`.
+  std::unique_ptr<std::atomic<bool>[]> resident;
 };
 
 } // namespace joinery::runtime

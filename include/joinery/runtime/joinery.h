@@ -132,7 +132,8 @@ typedef void (*jn_trace_fn)(void *data, const jn_trace_step *step);
 /// change a file under its readers. A run refuses a mapped store that was cut
 /// before it; one that is cut during a run ends the process (SIGBUS).
 #define JN_OPEN_READ 2u
-/// Do not ask the system to load the mapped store ahead of its use.
+/// Do not ask the system to load the mapped store ahead of its use, nor to map
+/// a table as a whole when a run first reads it.
 #define JN_OPEN_NO_PREFETCH 4u
 
 typedef struct jn_open_options {

@@ -14,8 +14,10 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <gtest/gtest.h>
 #include <random>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,6 +59,20 @@ Status openStore(const std::string &path, bool read = false,
                  bool verify = false) {
   StoreReader reader;
   return reader.open(path, {read, verify, false});
+}
+
+/// Bytes of the mapping of `path` that this process has pages of; -1 if there is
+/// no such mapping.
+int64_t mappedBytes(const std::string &path) {
+  std::ifstream maps("/proc/self/smaps");
+  bool here = false;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.ends_with(path))
+      here = true;
+    else if (here && line.starts_with("Rss:"))
+      return std::stoll(line.substr(4)) * 1024;
+  }
+  return -1;
 }
 
 class Store : public testing::Test {
@@ -270,6 +286,37 @@ TEST_F(Store, SurvivesKill) {
     waitpid(child, nullptr, 0);
     ASSERT_EQ(readFile(path), before);
   }
+}
+
+// Tests that a table is mapped as a whole when that is asked for, once, and only
+// where the system may load ahead.
+TEST_F(Store, MakesTablesResident) {
+#ifdef MADV_POPULATE_READ
+  void *page = ::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  bool can = ::madvise(page, 4096, MADV_POPULATE_READ) == 0;
+  ::munmap(page, 4096);
+  if (!can)
+    GTEST_SKIP() << "the system maps no pages ahead";
+  writeStore(path);
+  auto bytes = int64_t(contents()[0].size());
+  for (bool prefetch : {true, false}) {
+    StoreReader reader;
+    ASSERT_TRUE(reader.open(path, {false, false, prefetch}).ok());
+    EXPECT_NE(reader.isResident(0), prefetch);
+    EXPECT_LT(mappedBytes(path), bytes);
+    reader.makeResident(0);
+    EXPECT_EQ(mappedBytes(path) >= bytes, prefetch);
+    EXPECT_TRUE(reader.isResident(0));
+    EXPECT_NE(reader.isResident(2), prefetch);
+    reader.makeResident(1); // empty
+    reader.makeResident(2);
+    EXPECT_EQ(std::memcmp(reader.tableData(0), contents()[0].data(),
+                          contents()[0].size()),
+              0);
+  }
+#else
+  GTEST_SKIP() << "compiled without MADV_POPULATE_READ";
+#endif
 }
 
 // Tests that calls out of order are refused.
