@@ -1,0 +1,203 @@
+//===- PlanOperands.cpp - What contractions and attentions read -----------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Plan/Planner.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::plan;
+using namespace joinery::rel;
+
+/// The constant side becomes panels: its result columns are one column j, its
+/// folded columns in the order in which the rows hold them. In bf16 these are
+/// one column as well, whose pairs are adjacent.
+void Planner::planContraction(AggregateOp op, Breakers &breakers) {
+  auto match = breakers.contractionOf(op);
+  if (!match)
+    return;
+  View left = viewOf(match->left);
+  RelType base = typeOf(left.base);
+  auto offset = base.getLayout() ? viewOffset(left, base) : std::nullopt;
+  SmallVector<Column> rows = match->leftFree, ks = match->k;
+  std::optional<SymExpr> rowStride, kStride;
+  if (offset) {
+    rowStride = chain(*offset, rows);
+    kStride = chain(*offset, ks);
+  }
+  if (!rowStride || !kStride || !kStride->isConst(1)) {
+    // The view can't be walked row by row: it is copied into that form.
+    SmallVector<Column> order(match->leftFree);
+    order.append(match->k);
+    materialize(match->left, plainLayout(order), "rows", {});
+    ks = match->k;
+  }
+  SmallVector<Column> ns = match->rightFree;
+  SymExpr count = product(ns);
+  Column j(b.getContext(), "j", count);
+  for (int i = 0; llvm::any_of(ks, [&](Column c) { return c.name == j.name; });
+       ++i)
+    j.name = b.getStringAttr("j" + std::to_string(i));
+  b.setInsertionPoint(match->join);
+  // right(k, n) -> panels(k, j), j = (n digits), and back as a view.
+  SmallVector<StringRef> names, panelNames{j.getName()};
+  SmallVector<std::string> texts, viewTexts;
+  auto split = [&](ArrayRef<Column> columns, Column whole) {
+    SymExpr rest = SymExpr::key(whole.getName()), merged;
+    SmallVector<SymExpr> digits(columns.size());
+    for (size_t i = columns.size(); i-- > 0;) {
+      digits[i] = i ? SymExpr::mod(rest, columns[i].getExtent()) : rest;
+      rest = SymExpr::floorDiv(rest, columns[i].getExtent());
+    }
+    for (auto [column, digit] : llvm::zip(columns, digits)) {
+      names.push_back(column.getName());
+      texts.push_back(digit.str());
+      merged = merged * column.getExtent() + SymExpr::key(column.getName());
+    }
+    viewTexts.push_back(merged.str());
+  };
+  split(ns, j);
+  bool pairs = options.precision == Precision::BF16 && !ks.empty();
+  SmallVector<Column> panelColumns(ks);
+  if (pairs && ks.size() > 1) {
+    Column k(b.getContext(), "k", product(ks));
+    if (k.name == j.name)
+      k.name = b.getStringAttr("k0");
+    split(ks, k);
+    panelNames.push_back(k.getName());
+    panelColumns.assign({k});
+  }
+  SmallVector<Column> folded(panelColumns);
+  panelColumns.push_back(j);
+  SmallVector<StringRef> exprs(texts.begin(), texts.end());
+  Value panels = RekeyOp::create(
+      b, op.getLoc(), typeOf(match->right).withColumns(panelColumns),
+      match->right, b.getStrArrayAttr(names), b.getStrArrayAttr(exprs),
+      TypedAttr());
+  if (pairs)
+    panels = castElements(panels, b.getBF16Type());
+  int64_t width = choosePanelWidth(*count.asConst(), options.panelWidth);
+  SmallVector<Attribute> layout;
+  auto digit = [&](Column column, const char *by, int64_t of) {
+    layout.push_back(b.getStringAttr(column.getName() + by + Twine(of)));
+  };
+  digit(j, "/", width);
+  for (Column column : folded) {
+    if (pairs)
+      digit(column, "/", kPairDepth);
+    else
+      layout.push_back(column.name);
+  }
+  digit(j, "%", width);
+  if (pairs)
+    digit(folded.front(), "%", kPairDepth);
+  Value table = MaterializeOp::create(
+      b, op.getLoc(), typeOf(panels).withLayout(b.getArrayAttr(layout)), panels,
+      b.getStringAttr("table"), DictionaryAttr());
+  if (pairs)
+    table = castElements(table, b.getF32Type());
+  SmallVector<StringRef> viewExprs(viewTexts.begin(), viewTexts.end());
+  Value view = RekeyOp::create(
+      b, op.getLoc(), typeOf(match->right), table,
+      b.getStrArrayAttr(panelNames), b.getStrArrayAttr(viewExprs), TypedAttr());
+  for (OpOperand &operand : match->join->getOpOperands())
+    if (operand.get() == match->right)
+      operand.set(view);
+}
+
+/// An operand of an attention must be walked in rows of `inner`, in a way that
+/// `fits`; its second argument is the column of packed rows, if they are.
+void Planner::layOutOperand(
+    Value operand, ArrayRef<Column> inner,
+    function_ref<bool(const SymExpr &, ArrayRef<Column>)> fits) {
+  auto packed = packedViewOf(operand);
+  View view = packed ? packed->view : viewOf(operand);
+  RelType base = typeOf(view.base);
+  auto offset = base.getLayout() ? viewOffset(view, base) : std::nullopt;
+  SmallVector<Column> columns(inner), rows;
+  std::optional<SymExpr> stride;
+  if (offset)
+    stride = chain(*offset, columns);
+  if (packed) {
+    RelType type = typeOf(packed->unpack.getInput());
+    rows.push_back(type.getColumns()[type.find(packed->unpack.getRow())]);
+  }
+  if (stride && stride->isConst(1) && columns == SmallVector<Column>(inner) &&
+      fits(*offset, rows))
+    return;
+  SmallVector<Column> order;
+  for (Column column : typeOf(operand).getColumns())
+    if (!llvm::is_contained(inner, column))
+      order.push_back(column);
+  llvm::append_range(order, inner);
+  materialize(operand, plainLayout(order), "rows", {});
+}
+
+/// Queries of packed rows are read packed: they are copied into that form if
+/// they are not.
+static void packQueries(OpBuilder &b, PackOp pack, Value rank, JoinOp scores,
+                        Value &query) {
+  auto packed = packedViewOf(query);
+  if (packed && packed->unpack.getRank() == rank &&
+      llvm::equal(packed->over,
+                  pack.getOver().getAsValueRange<StringAttr>()))
+    return;
+  b.setInsertionPoint(scores);
+  RelType type = typeOf(query);
+  SmallVector<Column> columns{typeOf(pack.getRows()).getColumns()[0]};
+  for (Column column : type.getColumns())
+    if (!llvm::is_contained(pack.getOver().getAsValueRange<StringAttr>(),
+                            column.getName()))
+      columns.push_back(column);
+  RelType rows = type.withColumns(columns);
+  Value copy = PackOp::create(b, query.getLoc(), rows, query, pack.getRows(),
+                              pack.getOver(), pack.getSizes());
+  SmallVector<Attribute> order;
+  for (Column column : columns)
+    order.push_back(column.name);
+  copy = MaterializeOp::create(b, query.getLoc(),
+                               rows.withLayout(b.getArrayAttr(order)), copy,
+                               b.getStringAttr("rows"), DictionaryAttr());
+  Value view = UnpackOp::create(
+      b, query.getLoc(), type, copy, rank, b.getStringAttr(pack.row()),
+      pack.getOver(), pack.getSizes(),
+      cast<TypedAttr>(b.getZeroAttr(type.getElementType())));
+  scores->replaceUsesOfWith(query, view);
+  query = view;
+}
+
+void Planner::planAttention(Attention form) {
+  // The rows that the pipeline stores, if they are packed.
+  Value rank;
+  if (form.softmax->hasOneUse())
+    if (auto pack = dyn_cast<PackOp>(*form.softmax->user_begin()))
+      if (auto rows = pack.getRows().getDefiningOp<MaterializeOp>())
+        if (auto all = rows.getInput().getDefiningOp<EnumerateOp>()) {
+          rank = all.getRank();
+          packQueries(b, pack, rank, form.scores.join, form.query);
+        }
+  // Keys and values are packed alike, and a kernel that asks for the numbers of
+  // packed keys finds them with its own rows only.
+  auto keys = packedViewOf(form.key), values = packedViewOf(form.weighted);
+  bool alike = keys && values &&
+               keys->unpack.getRank() == values->unpack.getRank() &&
+               keys->over == values->over &&
+               (keys->unpack.getRank() == rank ||
+                !form.needsKeyNumbers(keys->unpack.getRank()));
+  auto keyFits = [&](const SymExpr &offset, ArrayRef<Column> rows) {
+    return rows.empty() != alike &&
+           strideOf(offset,
+                    rows.empty() ? form.t.getName() : rows[0].getName());
+  };
+  auto queryFits = [&](const SymExpr &offset, ArrayRef<Column> rows) {
+    SmallVector<Column> columns(rows.empty() ? ArrayRef(form.s) : rows);
+    // Packed queries are walked by the packed rows of the result only.
+    return rows.empty() == !rank && chain(offset, columns);
+  };
+  layOutOperand(form.key, form.scores.k, keyFits);
+  layOutOperand(form.query, form.scores.k, queryFits);
+  layOutOperand(form.weighted, form.d, keyFits);
+}

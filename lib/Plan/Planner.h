@@ -1,0 +1,68 @@
+//===- Planner.h - Physical design of one function --------------*- C++ -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_LIB_PLAN_PLANNER_H
+#define JOINERY_LIB_PLAN_PLANNER_H
+
+#include "joinery/Plan/Plan.h"
+#include "lib/Plan/Breakers.h"
+#include "lib/Plan/CostModel.h"
+#include "mlir/IR/Builders.h"
+
+namespace joinery::plan {
+
+inline rel::RelType typeOf(mlir::Value value) {
+  return mlir::cast<rel::RelType>(value.getType());
+}
+
+/// The extents of `columns`, multiplied.
+SymExpr product(llvm::ArrayRef<rel::Column> columns);
+
+/// Decides what is stored, in which layout, and how each pipeline runs.
+class Planner {
+public:
+  Planner(mlir::ModuleOp module, mlir::func::FuncOp function,
+          const PlanOptions &options)
+      : function(function), options(options), b(module.getContext()) {}
+  mlir::LogicalResult run();
+
+private:
+  void borderResults();
+  void planContraction(rel::AggregateOp op, Breakers &breakers);
+  void planAttention(Attention form);
+  void layOutOperand(
+      mlir::Value operand, llvm::ArrayRef<rel::Column> inner,
+      llvm::function_ref<bool(const SymExpr &, llvm::ArrayRef<rel::Column>)>
+          fits);
+  void materializeConstants();
+  mlir::Value castElements(mlir::Value value, mlir::Type element);
+  mlir::ArrayAttr plainLayout(llvm::ArrayRef<rel::Column> columns);
+  /// Stores a value; all that reads it reads what is stored, but for uses that
+  /// `keeps` holds for.
+  rel::MaterializeOp materialize(
+      mlir::Value value, mlir::ArrayAttr layout, llvm::StringRef algorithm,
+      mlir::DictionaryAttr design,
+      llvm::function_ref<bool(mlir::OpOperand &)> keeps =
+          [](mlir::OpOperand &) { return false; });
+  void findInnermost(Breakers &breakers);
+  mlir::ArrayAttr chooseLayout(mlir::Value value, const Breaker &breaker,
+                               Breakers &breakers);
+  mlir::DictionaryAttr design(const Breaker &breaker, Breakers &breakers,
+                              mlir::Value root);
+  mlir::DictionaryAttr blocks(ContractionBlocks chosen);
+  rel::RelType stored(rel::RelType type);
+
+  mlir::func::FuncOp function;
+  const PlanOptions &options;
+  mlir::OpBuilder b;
+  /// The columns of a stored value that a contraction folds.
+  llvm::DenseMap<mlir::Value, std::set<std::string>> innermost;
+};
+
+} // namespace joinery::plan
+
+#endif
