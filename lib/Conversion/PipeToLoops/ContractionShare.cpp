@@ -42,9 +42,9 @@ ContractionShare lowering::emitShare(KernelEmitter &e,
   Value panels = e.index(grid.panels), rowBlock = e.index(grid.rowBlock);
   Value rows = e.value(grid.rows), units = e.ceilDiv(rows, unit);
   // Every worker should find two cells or more, if need be in lower blocks; but
-  // blocks that several calls do need a counter each.
+  // blocks that several calls may do need a counter each.
   int64_t least = unit;
-  if (grid.wholeRows)
+  if (grid.wholeRows && grid.panels > 1)
     least = llvm::alignTo(
         llvm::divideCeil(grid.sharedRows, int64_t(JN_SHARED_COUNTERS)), unit);
   Value most = e.ceilDiv(rows, grid.rowBlock);
