@@ -1,0 +1,73 @@
+//===- Contraction.h - Join + aggregate as one loop nest --------*- C++ -*-===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef JOINERY_LIB_CONVERSION_PIPETOLOOPS_CONTRACTION_H
+#define JOINERY_LIB_CONVERSION_PIPETOLOOPS_CONTRACTION_H
+
+#include "joinery/CodeGen/MicroKernel.h"
+#include "lib/Conversion/PipeToLoops/ContractionShare.h"
+#include "lib/Plan/Contraction.h"
+
+namespace joinery::lowering {
+
+/// The kernel of rows that are stored in f32 times panels of a table.
+class ContractionKernel {
+public:
+  explicit ContractionKernel(KernelEmitter &e) : e(e) {}
+
+  /// Finds the contraction and its blocks. Fails with an error at the kernel.
+  mlir::LogicalResult match();
+  KernelCost emit();
+
+private:
+  mlir::LogicalResult matchRows();
+  mlir::LogicalResult matchPanels();
+  mlir::LogicalResult chooseBlocks();
+
+  void allocate();
+  void emitBlock(const ContractionBlock &block);
+  void multiply(mlir::Value rowsAt, mlir::Value stride, mlir::Value panel,
+                mlir::Value c, mlir::Value count, int64_t depth,
+                mlir::Value accumulate, mlir::Value next);
+  void epilogue(const ContractionBlock &block, mlir::Value results,
+                mlir::Value shift, mlir::Value from, mlir::Value to);
+
+  /// Lanes of 32 bits that a panel has along so much of k.
+  int64_t lanesOf(int64_t depth) const;
+  /// Panel `number` from k0 on.
+  mlir::Value panelAt(mlir::Value number, int64_t k0);
+  mlir::Value firstLane(mlir::Value panel);
+  /// The first lane of the panel, or the end of the last one before it.
+  mlir::Value lastLane(mlir::Value panel);
+  bool packs() const { return operands == Operands::Pairs; }
+
+  KernelEmitter &e;
+  plan::Contraction form; // right is the side with panels
+  mlir::BlockArgument rowsBuffer, panelsBuffer;
+  llvm::SmallVector<rel::Column> rows, ns;
+  /// Where the first row begins, and the distance to the next one.
+  SymExpr start, rowStride;
+  int64_t n = 0, k = 0, width = 0, slice = 0;
+  Operands operands = Operands::F32;
+  mlir::Value root;
+  ContractionGrid grid;
+  /// Results of all panels wait for the last slice, or for the epilogue.
+  bool waits = false;
+  int64_t ldc = 0;
+
+  mlir::ModuleOp module;
+  mlir::func::FuncOp gemm;
+  mlir::Value tile, sharedTile, a, lda, w;
+  /// Rows that are rounded once for all panels, and a panel that is decoded
+  /// once for all rows of a block.
+  mlir::Value packed, decoded;
+  int64_t packedLda = 0;
+};
+
+} // namespace joinery::lowering
+
+#endif

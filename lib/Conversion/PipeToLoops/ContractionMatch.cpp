@@ -1,0 +1,152 @@
+//===- ContractionMatch.cpp - Recognising products with panels ------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "joinery/runtime/abi.h"
+#include "lib/Conversion/PipeToLoops/Contraction.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::lowering;
+using namespace joinery::rel;
+
+/// Rows and bytes of results that may wait for other workers. With more rows each
+/// worker has several blocks of its own anyway.
+static constexpr int64_t kSharedRows = 1024, kSharedBytes = 4 << 20;
+
+/// True if an aggregate lies between the root and the contraction, so that the
+/// epilogue needs whole rows.
+static bool needsWholeRows(Value value, Operation *contraction) {
+  Operation *op = value.getDefiningOp();
+  if (!op || op == contraction)
+    return false;
+  if (isa<AggregateOp>(op))
+    return true;
+  return llvm::any_of(op->getOperands(), [&](Value operand) {
+    return needsWholeRows(operand, contraction);
+  });
+}
+
+static bool hasPanels(Value value) {
+  Value base = plan::tableViewOf(value).base;
+  auto type = cast<RelType>(base.getType());
+  return isa<BlockArgument>(base) && type.getLayout().size() >= 2 &&
+         cast<StringAttr>(type.getLayout()[0]).getValue().contains('/');
+}
+
+bool lowering::multipliesPairs(pipe::KernelOp kernel) {
+  if (auto design = kernel.getDesign();
+      design && design->contains("products") &&
+      kernel.getAlgorithm() == "attention")
+    return true;
+  if (kernel.getAlgorithm() != "contraction")
+    return false;
+  return llvm::any_of(kernel.getBody().front().getOps<AggregateOp>(),
+                      [](AggregateOp op) {
+    auto match = plan::matchContraction(op);
+    if (!match)
+      return false;
+    return llvm::any_of(ArrayRef{match->left, match->right}, [](Value side) {
+      Value base = plan::tableViewOf(side).base;
+      return hasPanels(side) &&
+             cast<RelType>(base.getType()).getElementType().isBF16();
+    });
+  });
+}
+
+/// What the plan chose for the level, or for all of them.
+static int64_t designValue(KernelEmitter &e, StringRef name) {
+  auto design = e.kernel.getDesign();
+  if (!design)
+    return 0;
+  auto attr = design->getAs<IntegerAttr>(e.target.name + "_" + name.str());
+  if (!attr)
+    attr = design->getAs<IntegerAttr>(name);
+  return attr ? attr.getInt() : 0;
+}
+
+LogicalResult ContractionKernel::match() {
+  std::optional<plan::Contraction> found;
+  for (Operation &op : e.kernel.getBody().front())
+    if (auto match = plan::matchContraction(&op)) {
+      if (hasPanels(match->left)) {
+        std::swap(match->left, match->right);
+        std::swap(match->leftFree, match->rightFree);
+      }
+      if (hasPanels(match->right))
+        found = match;
+    }
+  if (!found)
+    return e.kernel.emitError("there is no contraction with panels");
+  form = *found;
+  rows = form.leftFree;
+  ns = form.rightFree;
+  root = rootOf(e);
+  if (failed(matchRows()) || failed(matchPanels()))
+    return failure();
+  return chooseBlocks();
+}
+
+LogicalResult ContractionKernel::matchRows() {
+  plan::View left = plan::viewOf(form.left);
+  rowsBuffer = dyn_cast<BlockArgument>(left.base);
+  if (!rowsBuffer)
+    return e.kernel.emitError("the rows are not stored");
+  auto offset = plan::viewOffset(left, cast<RelType>(left.base.getType()));
+  if (!offset)
+    return e.kernel.emitError("the rows have a blocked layout");
+  SmallVector<Column> ks = form.k;
+  auto stride = plan::chain(*offset, rows);
+  auto kStride = plan::chain(*offset, ks);
+  if (!stride || !kStride || !kStride->isConst(1))
+    return e.kernel.emitError("the rows are not laid out for a contraction");
+  start = offset->substitute([](StringRef symbol) -> std::optional<SymExpr> {
+    return symbol.starts_with("#") ? std::optional<SymExpr>(0) : std::nullopt;
+  });
+  SymExpr depth(1);
+  for (Column column : ks)
+    depth = depth * column.getExtent();
+  k = *depth.asConst();
+  rowStride = stride->isConst(0) ? SymExpr(k) : *stride;
+  grid.rows = SymExpr(1);
+  for (Column column : rows)
+    grid.rows = grid.rows * column.getExtent();
+  return success();
+}
+
+LogicalResult ContractionKernel::matchPanels() {
+  plan::View right = plan::tableViewOf(form.right);
+  panelsBuffer = cast<BlockArgument>(right.base);
+  auto type = cast<RelType>(right.base.getType());
+  // The panel's one column j, in terms of the result's columns n.
+  StringRef first = cast<StringAttr>(type.getLayout()[0]).getValue();
+  auto [name, widthText] = first.split('/');
+  width = kPanelWidth;
+  widthText.getAsInteger(10, width);
+  n = *type.extentOf(name).asConst();
+  grid.panels = llvm::divideCeil(n, width);
+  auto stride = plan::chain(right.keys.at(name.str()), ns);
+  if (!ns.empty() && (!stride || !stride->isConst(1)))
+    return e.kernel.emitError("the panels do not follow the result's columns");
+  if (type.getElementType().isBF16())
+    operands = pairOperands(e.target);
+  return success();
+}
+
+LogicalResult ContractionKernel::chooseBlocks() {
+  int64_t rowBlock = designValue(e, "rows");
+  slice = designValue(e, "slice");
+  if (rowBlock <= 0 || slice <= 0 || (slice < k && slice % kPairDepth))
+    return e.kernel.emitError("the plan gives no block of rows or slice of k");
+  grid.rowBlock = llvm::alignTo(rowBlock, e.target.rowUnit);
+  grid.wholeRows = needsWholeRows(root, form.aggregate);
+  grid.packs = packs();
+  waits = slice < k || grid.wholeRows;
+  ldc = waits ? grid.panels * width : width;
+  grid.rowBytes = ldc * 4;
+  grid.sharedRows = std::min(kSharedRows, kSharedBytes / grid.rowBytes);
+  return success();
+}
