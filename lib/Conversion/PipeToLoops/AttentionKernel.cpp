@@ -271,8 +271,7 @@ void Attention::emitBlock(const Task &task, Value s0) {
                             count, e.index(depthLanes), no, panel});
              return {};
            });
-    Value later = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt, t0,
-                                        e.index(0));
+    Value later = e.compare(arith::CmpIPredicate::sgt, t0, e.index(0));
     e.loop(e.index(0), count, e.index(1), {},
            [&](Value r, ValueRange) -> SmallVector<Value> {
              Value row =

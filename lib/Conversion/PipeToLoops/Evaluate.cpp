@@ -89,8 +89,7 @@ Value KernelEmitter::safeDivision(Operation *division) {
   bool remainder = isa<arith::RemSIOp, arith::RemUIOp>(division);
   b.setInsertionPoint(division);
   auto equals = [&](double value) -> Value {
-    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, y,
-                                 constant(y.getType(), value));
+    return compare(arith::CmpIPredicate::eq, y, constant(y.getType(), value));
   };
   Value zero = equals(0), minusOne = isSigned ? equals(-1) : Value();
   Value special =
@@ -116,9 +115,6 @@ Value KernelEmitter::floorDivision(Operation *division) {
   Value rest = arith::SubIOp::create(b, loc, x,
                                      arith::MulIOp::create(b, loc, quotient, y));
   Value zero = constant(x.getType(), 0);
-  auto compare = [&](arith::CmpIPredicate predicate, Value a, Value c) -> Value {
-    return arith::CmpIOp::create(b, loc, predicate, a, c);
-  };
   Value inexact = compare(arith::CmpIPredicate::ne, rest, zero);
   Value signs = compare(arith::CmpIPredicate::slt,
                         arith::XOrIOp::create(b, loc, rest, y), zero);
@@ -198,7 +194,7 @@ Value KernelEmitter::inRange(const SymExpr &key, const SymExpr &extent) {
   if (isa<VectorType>(k.getType()))
     e = broadcast(e);
   // Negative keys are great unsigned ones.
-  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, k, e);
+  return compare(arith::CmpIPredicate::ult, k, e);
 }
 
 Value KernelEmitter::guarded(Value condition, Value otherwise,
@@ -313,13 +309,11 @@ SymExpr KernelEmitter::lookupKey(LookupOp op, StringRef name, Value index,
           b, loc, vector ? Type(vectorOf(b.getI64Type())) : b.getI64Type(), key);
     Value zero = widen(this->index(0)), count = widen(value(extent));
     // A negative index counts from the end.
-    Value negative =
-        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, key, zero);
+    Value negative = compare(arith::CmpIPredicate::slt, key, zero);
     Value wrapped = arith::SelectOp::create(
         b, loc, negative, arith::AddIOp::create(b, loc, key, count), key);
     if (!op.getProved()) {
-      Value bad =
-          arith::CmpIOp::create(b, loc, arith::CmpIPredicate::uge, wrapped, count);
+      Value bad = compare(arith::CmpIPredicate::uge, wrapped, count);
       reportFault(checkNumber(op), bad, key, value(positionOf(index, keys)));
       wrapped = arith::SelectOp::create(b, loc, bad, zero, wrapped);
     }

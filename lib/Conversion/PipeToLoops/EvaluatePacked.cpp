@@ -61,8 +61,7 @@ std::pair<SymExpr, Value> KernelEmitter::rowOf(UnpackOp op,
     row = broadcast(row);
     next = broadcast(next);
   }
-  return {key, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt, next,
-                                     row)};
+  return {key, compare(arith::CmpIPredicate::sgt, next, row)};
 }
 
 Value KernelEmitter::evaluateUnpack(UnpackOp op, const Keys &keys) {

@@ -8,7 +8,6 @@
 #include "KernelEmitter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
 using namespace joinery;
@@ -31,42 +30,37 @@ void KernelEmitter::reportFault(int64_t check, Value bad, Value index,
     index = LLVM::ExtractElementOp::create(b, loc, index, lane);
     if (isa<VectorType>(position.getType()))
       position = LLVM::ExtractElementOp::create(b, loc, position, lane);
-    bad = arith::CmpIOp::create(
-        b, loc, arith::CmpIPredicate::ne, packed,
-        arith::ConstantOp::create(b, loc, b.getIntegerAttr(bits, 0)));
+    bad = compare(arith::CmpIPredicate::ne, packed,
+                  arith::ConstantOp::create(b, loc, b.getIntegerAttr(bits, 0)));
   } else if (mask) {
     // One key for all lanes, none of which may need it.
     Type bits = b.getIntegerType(target.lanes);
-    Value any = arith::CmpIOp::create(
-        b, loc, arith::CmpIPredicate::ne,
-        LLVM::BitcastOp::create(b, loc, bits, mask),
-        arith::ConstantOp::create(b, loc, b.getIntegerAttr(bits, 0)));
+    Value any =
+        compare(arith::CmpIPredicate::ne,
+                LLVM::BitcastOp::create(b, loc, bits, mask),
+                arith::ConstantOp::create(b, loc, b.getIntegerAttr(bits, 0)));
     bad = arith::AndIOp::create(b, loc, bad, any);
   }
-  auto branch = scf::IfOp::create(b, loc, bad, /*withElseRegion=*/false);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(&branch.getThenRegion().front());
   auto field = [&](int32_t number) -> Value {
     return LLVM::GEPOp::create(b, loc, faultPointer.getType(), b.getI64Type(),
                                faultPointer, ArrayRef<LLVM::GEPArg>{number});
   };
-  auto compare = [&](arith::CmpIPredicate predicate, Value x, Value y) -> Value {
-    return arith::CmpIOp::create(b, loc, predicate, x, y);
-  };
-  Value present = LLVM::LoadOp::create(b, loc, b.getI64Type(), field(0));
-  Value before = LLVM::LoadOp::create(b, loc, b.getI64Type(), field(2));
-  Value none = compare(arith::CmpIPredicate::slt, present, this->index(0));
-  Value less = compare(arith::CmpIPredicate::slt, position, before);
-  Value tie = arith::AndIOp::create(
-      b, loc, compare(arith::CmpIPredicate::eq, position, before),
-      compare(arith::CmpIPredicate::slt, this->index(check), present));
-  Value first = arith::OrIOp::create(
-      b, loc, none, arith::OrIOp::create(b, loc, less, tie));
-  auto keep = scf::IfOp::create(b, loc, first, /*withElseRegion=*/false);
-  b.setInsertionPointToStart(&keep.getThenRegion().front());
-  LLVM::StoreOp::create(b, loc, this->index(check), field(0));
-  LLVM::StoreOp::create(b, loc, index, field(1));
-  LLVM::StoreOp::create(b, loc, position, field(2));
+  when(bad, [&] {
+    Value present = LLVM::LoadOp::create(b, loc, b.getI64Type(), field(0));
+    Value before = LLVM::LoadOp::create(b, loc, b.getI64Type(), field(2));
+    Value none = compare(arith::CmpIPredicate::slt, present, this->index(0));
+    Value less = compare(arith::CmpIPredicate::slt, position, before);
+    Value tie = arith::AndIOp::create(
+        b, loc, compare(arith::CmpIPredicate::eq, position, before),
+        compare(arith::CmpIPredicate::slt, this->index(check), present));
+    Value first = arith::OrIOp::create(
+        b, loc, none, arith::OrIOp::create(b, loc, less, tie));
+    when(first, [&] {
+      LLVM::StoreOp::create(b, loc, this->index(check), field(0));
+      LLVM::StoreOp::create(b, loc, index, field(1));
+      LLVM::StoreOp::create(b, loc, position, field(2));
+    });
+  });
 }
 
 SmallVector<Column> lowering::maskRows(AggregateOp op) {

@@ -55,8 +55,7 @@ SmallVector<Value> KernelEmitter::laneLoop(
         atoms[laneBase] = {iv, bound, false};
         atoms[lane] = {keys, bound, true};
         if (!whole)
-          mask = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, keys,
-                                       broadcast(to));
+          mask = compare(arith::CmpIPredicate::slt, keys, broadcast(to));
         SmallVector<Value> next = body(SymExpr::symbol(lane), carried);
         lane.clear();
         laneBase.clear();
@@ -229,7 +228,7 @@ Value KernelEmitter::load(Value pointer, const SymExpr &keyOffset,
     return loaded;
   Value zero =
       arith::ConstantOp::create(b, loc, b.getZeroAttr(loaded.getType()));
-  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, loaded, zero);
+  return compare(arith::CmpIPredicate::ne, loaded, zero);
 }
 
 void KernelEmitter::store(Value stored, Value pointer, const SymExpr &keyOffset,

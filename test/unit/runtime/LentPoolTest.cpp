@@ -21,30 +21,6 @@
 using namespace joinery::test;
 
 namespace {
-jn_thread_pool lend(jn_parallel_fn parallel, uint32_t threads,
-                    void *data = nullptr) {
-  jn_thread_pool pool = {};
-  pool.size = sizeof(pool);
-  pool.data = data;
-  pool.parallel = parallel;
-  pool.threads = threads;
-  return pool;
-}
-
-jn_context *contextOn(const OpenModel &model, const jn_thread_pool &pool,
-                      uint32_t threads = 0, uint32_t flags = JN_CONTEXT_GROW) {
-  jn_context_options options = {};
-  options.size = sizeof(options);
-  options.flags = flags;
-  options.threads = threads;
-  options.pool = &pool;
-  jn_context *made = nullptr;
-  jn_error error;
-  EXPECT_EQ(jn_context_create(model.model, &options, &made, &error), JN_OK)
-      << error.message;
-  return made;
-}
-
 /// All jobs on the thread that calls, the last first; counts them in `data`.
 void backwards(void *data, jn_job_fn job, void *argument, uint32_t count) {
   for (uint32_t i = count; i-- > 0;)

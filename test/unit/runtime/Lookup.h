@@ -75,6 +75,32 @@ private:
   }
 };
 
+/// A pool of the caller's, and a context on one.
+inline jn_thread_pool lend(jn_parallel_fn parallel, uint32_t threads,
+                           void *data = nullptr) {
+  jn_thread_pool pool = {};
+  pool.size = sizeof(pool);
+  pool.data = data;
+  pool.parallel = parallel;
+  pool.threads = threads;
+  return pool;
+}
+
+inline jn_context *contextOn(const OpenModel &model,
+                             const jn_thread_pool &pool, uint32_t threads = 0,
+                             uint32_t flags = JN_CONTEXT_GROW) {
+  jn_context_options options = {};
+  options.size = sizeof(options);
+  options.flags = flags;
+  options.threads = threads;
+  options.pool = &pool;
+  jn_context *made = nullptr;
+  jn_error error;
+  EXPECT_EQ(jn_context_create(model.model, &options, &made, &error), JN_OK)
+      << error.message;
+  return made;
+}
+
 inline jn_status run(jn_context *context, LookupData &data, jn_error *error) {
   std::vector<DLTensor> in = data.inputs();
   DLTensor out = data.y.view();

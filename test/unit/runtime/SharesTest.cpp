@@ -79,21 +79,6 @@ prog::ProgramT twiceProgram() {
 
 class Shares : public testing::Test {
 protected:
-  jn_context *contextOn(jn_parallel_fn parallel, uint32_t threads) {
-    jn_thread_pool pool = {};
-    pool.size = sizeof(pool);
-    pool.parallel = parallel;
-    pool.threads = threads;
-    jn_context_options options = {};
-    options.size = sizeof(options);
-    options.flags = JN_CONTEXT_GROW;
-    options.pool = &pool;
-    jn_context *made = nullptr;
-    EXPECT_EQ(jn_context_create(model.model, &options, &made, &model.error),
-              JN_OK);
-    return made;
-  }
-
   void run(jn_context *context, int64_t n) {
     Tensor<int64_t> x({n}), y({n});
     for (int64_t i = 0; i < n; ++i)
@@ -132,7 +117,7 @@ TEST_F(Shares, AreStolen) {
     for (uint32_t i = 0; i < count; ++i)
       job(argument, i);
   };
-  jn_context *context = contextOn(inTurn, 4);
+  jn_context *context = contextOn(model, lend(inTurn, 4));
   run(context, 1000);
   EXPECT_EQ(seen.workers, 4);
   EXPECT_EQ(seen.scratch.size(), 1u);
