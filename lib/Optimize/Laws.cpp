@@ -26,28 +26,48 @@ struct CountRewrites : RewriterBase::Listener {
 };
 } // namespace
 
-static LogicalResult apply(ModuleOp module,
-                           const FrozenRewritePatternSet &patterns,
-                           int64_t iterations, uint64_t &count, bool *changed) {
+/// One walk over the module and what it makes worth another look, at most
+/// \p limit rewrites. Fails where another walk may find more.
+static LogicalResult walkOnce(ModuleOp module,
+                              const FrozenRewritePatternSet &patterns,
+                              int64_t limit, uint64_t &count, bool &changed) {
   CountRewrites listener(count);
   GreedyRewriteConfig config;
   config.setListener(&listener);
-  config.setMaxIterations(iterations);
+  config.setMaxIterations(1);
+  config.setMaxNumRewrites(limit);
   // Regions are single blocks, and dead operations are erased by the driver.
   config.setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled);
-  return applyPatternsGreedily(module, patterns, config, changed);
+  return applyPatternsGreedily(module, patterns, config, &changed);
 }
 
 LogicalResult optimize::applyLaws(ModuleOp module,
                                   const FrozenRewritePatternSet &patterns,
                                   uint64_t &count, bool *changed) {
-  return apply(module, patterns, GreedyRewriteConfig::kNoLimit, count, changed);
+  // Real models take about half a rewrite for each operation; a hundred times
+  // that is a cycle of laws.
+  int64_t limit = 4096;
+  module.walk([&](Operation *) { limit += 32; });
+  uint64_t done = 0;
+  bool any = false;
+  LogicalResult result = failure();
+  while (failed(result) && static_cast<int64_t>(done) < limit) {
+    bool changedNow = false;
+    result = walkOnce(module, patterns, limit - done, done, changedNow);
+    any |= changedNow;
+  }
+  count += done;
+  if (changed)
+    *changed = any;
+  return result;
 }
 
 void optimize::tidy(ModuleOp module, RewritePatternSet &&patterns) {
   uint64_t count = 0;
-  // It fails where a second pass would be due to see that nothing is left.
-  (void)apply(module, std::move(patterns), /*iterations=*/1, count, nullptr);
+  bool changed = false;
+  // It fails where a second walk would be due to see that nothing is left.
+  (void)walkOnce(module, std::move(patterns), GreedyRewriteConfig::kNoLimit,
+                 count, changed);
 }
 
 void optimize::populateCanonical(RewritePatternSet &patterns) {

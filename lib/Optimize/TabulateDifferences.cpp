@@ -168,6 +168,8 @@ struct RaiseRekey : RewritePattern {
 private:
   static bool raises(Operation *op, RekeyOp rekey) {
     SmallVector<Column> columns = newColumns(rekey);
+    if (columns.empty())
+      return false; // one key of a range that may be empty, say
     RelType source = rekey.getInput().getType();
     for (Value operand : op->getOperands()) {
       auto other = operand.getDefiningOp<RekeyOp>();
