@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/Rel/SymExpr.h"
+#include "dialects/Rel/SymExprQuotients.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/MathExtras.h"
 #include <algorithm>
@@ -117,7 +117,51 @@ SymExpr SymExpr::substitute(
   return result;
 }
 
+/// A quotient that is a term of its own, and what is at least 0 exactly where
+/// `expr` is: for d > 0, x floordiv d + r >= 0 is x + r*d >= 0, and
+/// r - x floordiv d >= 0 is x < (r + 1)*d.
+static std::optional<SymExpr>
+multiplyOut(const SymExpr &expr, const SymExpr::Monomial &monomial,
+            int64_t coefficient,
+            llvm::function_ref<bool(const SymExpr &)> isPositive) {
+  if (monomial.size() != 1 || (coefficient != 1 && coefficient != -1) ||
+      monomial[0].kind != SymExpr::Atom::FloorDiv ||
+      !isPositive(*monomial[0].rhs))
+    return std::nullopt;
+  const SymExpr &x = *monomial[0].lhs, &d = *monomial[0].rhs;
+  SymExpr rest = expr - SymExpr(coefficient) * SymExpr::of(monomial[0]);
+  return coefficient == 1 ? x + rest * d
+                          : (rest + SymExpr(1)) * d - x - SymExpr(1);
+}
+
+static bool nonNegativeByQuotient(const SymExpr &expr, SymExpr::Bounds bounds) {
+  for (const auto &[monomial, coefficient] : expr.terms()) {
+    // A divisor of 0 has no keys that it could divide.
+    auto next = multiplyOut(expr, monomial, coefficient,
+                            [&](const SymExpr &divisor) {
+                              return divisor.provablyNonNegative(bounds);
+                            });
+    if (next && next->provablyNonNegative(bounds))
+      return true;
+  }
+  return false;
+}
+
+SymExpr joinery::withoutQuotients(const SymExpr &expr) {
+  if (!expr.isValid())
+    return expr;
+  for (const auto &[monomial, coefficient] : expr.terms())
+    if (auto next = multiplyOut(expr, monomial, coefficient,
+                                [](const SymExpr &divisor) {
+                                  return divisor.asConst().value_or(0) > 0;
+                                }))
+      return withoutQuotients(*next);
+  return expr;
+}
+
 bool SymExpr::provablyNonNegative(Bounds bounds) const {
+  if (!overflow_ && nonNegativeByQuotient(*this, bounds))
+    return true;
   // Bounded symbols with a negative coefficient are replaced by their greatest
   // value, bound - 1; what remains must have no negative term.
   if (overflow_)
@@ -131,9 +175,12 @@ bool SymExpr::provablyNonNegative(Bounds bounds) const {
       if (coefficient >= 0) {
         for (const Atom &atom : monomial) {
           // floordiv and min of what may be negative have no known sign.
-          if (atom.kind != Atom::Symbol && atom.kind != Atom::Mod &&
-              !(atom.lhs->provablyNonNegative(bounds) &&
-                atom.rhs->provablyNonNegative(bounds)))
+          if (atom.kind == Atom::Max
+                  ? !atom.lhs->provablyNonNegative(bounds) &&
+                        !atom.rhs->provablyNonNegative(bounds)
+                  : atom.kind != Atom::Symbol && atom.kind != Atom::Mod &&
+                        !(atom.lhs->provablyNonNegative(bounds) &&
+                          atom.rhs->provablyNonNegative(bounds)))
             return false;
           term = term * of(atom);
         }
@@ -141,6 +188,13 @@ bool SymExpr::provablyNonNegative(Bounds bounds) const {
         continue;
       }
       bool replaced = false;
+      // d * (x floordiv d) is at most x.
+      if (monomial.size() == 1 && monomial[0].kind == Atom::FloorDiv)
+        if (auto factor = term.exactDiv(*monomial[0].rhs)) {
+          next = next + *factor * *monomial[0].lhs;
+          changed = true;
+          continue;
+        }
       for (const Atom &atom : monomial) {
         std::optional<SymExpr> greatest;
         if (atom.kind == Atom::Symbol) {

@@ -250,6 +250,24 @@ bool KernelEmitter::variesByLane(const SymExpr &expr) {
   return false;
 }
 
+/// x floordiv y or x mod y, where y > 0.
+Value KernelEmitter::keyDigit(const SymExpr::Atom &atom, Value x, Value y) {
+  bool quotient = atom.kind == SymExpr::Atom::FloorDiv;
+  if (atom.lhs->provablyNonNegative([&](StringRef s) { return bound(s); })) {
+    // Unsigned division is the cheaper one.
+    if (quotient)
+      return arith::DivUIOp::create(b, loc, x, y);
+    return arith::RemUIOp::create(b, loc, x, y);
+  }
+  Value rest = arith::RemSIOp::create(b, loc, x, y);
+  Value below = compare(arith::CmpIPredicate::slt, rest,
+                        constant(rest.getType(), 0));
+  if (!quotient)
+    return select(below, add(rest, y), rest);
+  Value truncated = arith::DivSIOp::create(b, loc, x, y);
+  return select(below, sub(truncated, constant(x.getType(), 1)), truncated);
+}
+
 Value KernelEmitter::value(const SymExpr &expr) {
   bool vector = variesByLane(expr);
   auto widen = [&](Value v) { return vector ? broadcast(v) : v; };
@@ -263,12 +281,9 @@ Value KernelEmitter::value(const SymExpr &expr) {
       } else {
         Value x = widen(value(*atom.lhs)), y = widen(value(*atom.rhs));
         switch (atom.kind) {
-        // Keys are never negative where they are used: unsigned is exact.
         case SymExpr::Atom::FloorDiv:
-          factor = arith::DivUIOp::create(b, loc, x, y);
-          break;
         case SymExpr::Atom::Mod:
-          factor = arith::RemUIOp::create(b, loc, x, y);
+          factor = keyDigit(atom, x, y);
           break;
         case SymExpr::Atom::Min:
           factor = arith::MinSIOp::create(b, loc, x, y);

@@ -83,6 +83,7 @@ public:
                 Keys &keys);
   /// The value of an expression: i64, or a vector where it varies by lane.
   mlir::Value value(const SymExpr &expr);
+  mlir::Value keyDigit(const SymExpr::Atom &atom, mlir::Value x, mlir::Value y);
   std::optional<SymExpr> bound(llvm::StringRef symbol);
 
   //===--- Lanes ----------------------------------------------------------===//

@@ -114,6 +114,33 @@ TEST(SymExpr, OverflowHasNoValue) {
   EXPECT_EQ((s * least).str(), "-9223372036854775808 * ?S");
 }
 
+TEST(SymExpr, BoundsQuotientsOfDifferences) {
+  // Keys of two columns of one extent: their difference is in (-S, S).
+  auto bounds = [](llvm::StringRef symbol) -> std::optional<SymExpr> {
+    return symbol == "#s" || symbol == "#t" ? std::optional(parse("?S"))
+                                            : std::nullopt;
+  };
+  SymExpr step = parse("(#t - #s) floordiv ?S");
+  EXPECT_TRUE((step + SymExpr(1)).provablyNonNegative(bounds));
+  EXPECT_FALSE(step.provablyNonNegative(bounds));
+  EXPECT_TRUE(step.provablyLess(1, bounds));
+  EXPECT_FALSE(step.provablyLess(0, bounds));
+  // The relative shift of XLNet: both digits of row and column.
+  EXPECT_EQ(parse("#s + ((#t - #s) floordiv ?S + 1) floordiv 2")
+                .simplify(bounds),
+            parse("#s"));
+  EXPECT_EQ(parse("(((#t - #s) floordiv ?S + 1) mod 2) * ?S + (#t - #s) mod ?S")
+                .simplify(bounds),
+            parse("?S + #t - #s"));
+  // What a pool of 2 leaves over.
+  EXPECT_TRUE(parse("?S - 2 * (?S floordiv 2)").provablyNonNegative(bounds));
+  EXPECT_FALSE(
+      parse("?S - 2 * ((?S + 1) floordiv 2)").provablyNonNegative(bounds));
+  // A maximum is at least each of its operands.
+  EXPECT_TRUE(parse("max(0, ?S - 1)").provablyNonNegative(bounds));
+  EXPECT_FALSE(parse("max(#s - ?S, ?S - 2)").provablyNonNegative(bounds));
+}
+
 TEST(SymExpr, EvaluatesWithFloorSemantics) {
   auto values = [](llvm::StringRef symbol) -> std::optional<int64_t> {
     return symbol == "?S" ? std::optional<int64_t>(7) : std::nullopt;
