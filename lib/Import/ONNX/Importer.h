@@ -107,6 +107,9 @@ public:
                                    const llvm::Twine &why);
   mlir::LogicalResult requireAtMost(const SymExpr &a, const SymExpr &b,
                                     const llvm::Twine &why);
+  /// Written as what it says of sizes: of `128 - S` it asks that S <= 128.
+  mlir::LogicalResult requireNonNegative(const SymExpr &expr,
+                                         const llvm::Twine &why);
 
   //===--- Columns --------------------------------------------------------===//
   /// A column name that no relation has so far; `hint` is its start.

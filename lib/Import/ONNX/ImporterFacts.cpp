@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "ImporterImpl.h"
+#include "dialects/Rel/SymExprQuotients.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -47,8 +48,14 @@ bool Importer::isNonNegative(const SymExpr &expr) {
     if (auto it = impl->opaque.find(symbol);
         it != impl->opaque.end() && !it->second.bound)
       return false;
-  return simplify(expr).provablyNonNegative(
-      [&](StringRef symbol) { return impl->bound(symbol); });
+  auto bounds = [&](StringRef symbol) { return impl->bound(symbol); };
+  SymExpr simple = simplify(expr);
+  if (simple.provablyNonNegative(bounds))
+    return true;
+  SymExpr plain = withoutQuotients(simple);
+  return llvm::any_of(impl->nonNegative, [&](const SymExpr &fact) {
+    return (plain - fact).provablyNonNegative(bounds);
+  });
 }
 
 bool Importer::isLess(const SymExpr &a, const SymExpr &b) {
@@ -58,6 +65,12 @@ bool Importer::isLess(const SymExpr &a, const SymExpr &b) {
 //===----------------------------------------------------------------------===//
 // Obligations
 //===----------------------------------------------------------------------===//
+
+void Importer::Impl::addNonNegative(const SymExpr &expr) {
+  SymExpr plain = withoutQuotients(expr);
+  if (!plain.isConst() && !llvm::is_contained(nonNegative, plain))
+    nonNegative.push_back(std::move(plain));
+}
 
 void Importer::Impl::addCheck(StringRef kind, const SymExpr &lhs,
                               const SymExpr &rhs, const Twine &why) {
@@ -84,6 +97,7 @@ LogicalResult Importer::requireAtMost(const SymExpr &a, const SymExpr &b,
     return refuse(why + ": it can't be proved that " + x.str() +
                   " is at most " + y.str());
   impl->addCheck("at_most", x, y, why);
+  impl->addNonNegative(y - x);
   if (auto symbol = x.asSymbol(); symbol && y.isConst()) {
     SymExpr bound = y + SymExpr(1);
     auto [it, inserted] = impl->upperBounds.try_emplace(*symbol, bound);
@@ -91,6 +105,19 @@ LogicalResult Importer::requireAtMost(const SymExpr &a, const SymExpr &b,
       it->second = bound;
   }
   return success();
+}
+
+LogicalResult Importer::requireNonNegative(const SymExpr &expr,
+                                           const Twine &why) {
+  SymExpr below, above;
+  for (const auto &[monomial, coefficient] : expr.terms()) {
+    SymExpr term(coefficient);
+    for (const SymExpr::Atom &atom : monomial)
+      term = term * SymExpr::of(atom);
+    (coefficient < 0 ? below : above) =
+        coefficient < 0 ? below - term : above + term;
+  }
+  return requireAtMost(below, above, why);
 }
 
 /// min(a, b) == a is a <= b.
@@ -123,6 +150,8 @@ LogicalResult Importer::requireEqual(const SymExpr &a, const SymExpr &b,
         return requireAtMost(q, *min->lhs, why);
     }
   impl->addCheck("equal", x, y, why);
+  impl->addNonNegative(difference);
+  impl->addNonNegative(-difference);
   // From now on one stands for the other.
   auto xs = x.asSymbol(), ys = y.asSymbol();
   if (ys && !x.uses(*ys))

@@ -58,10 +58,13 @@ struct Importer::Impl {
     std::string message;
   };
   std::vector<Check> checks;
+  /// At least 0 wherever the checks hold; without quotients.
+  std::vector<SymExpr> nonNegative;
   std::map<std::string, SymExpr> upperBounds; // of symbols, exclusive
   std::map<std::string, SymExpr> equalities;  // symbol -> what it equals
 
   std::optional<SymExpr> bound(llvm::StringRef symbol) const;
+  void addNonNegative(const SymExpr &expr);
   void addCheck(llvm::StringRef kind, const SymExpr &lhs, const SymExpr &rhs,
                 const llvm::Twine &why);
   /// `relation` read at other keys; see Importer::remap.

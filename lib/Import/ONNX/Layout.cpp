@@ -246,7 +246,8 @@ static constexpr int64_t farAway = (int64_t(1) << 31) - 1;
 
 /// One bound of a slice, counted from the front and within the dimension. What
 /// can't be proved to lie within becomes an obligation of the border, except
-/// that an upper end is clamped.
+/// that an upper end is clamped. So does a sign that isn't known: x[-S:] counts
+/// back where S > 0, and x[128 - S:] from the front where S <= 128.
 static FailureOr<SymExpr> sliceBound(Importer &importer, const SymExpr &bound,
                                      const SymExpr &extent, bool isEnd) {
   auto number = bound.asConst();
@@ -254,7 +255,12 @@ static FailureOr<SymExpr> sliceBound(Importer &importer, const SymExpr &bound,
     return extent;
   if (number && *number <= -farAway)
     return SymExpr(0);
-  if (importer.isNonNegative(bound)) {
+  bool back = importer.isNonNegative(-bound) && !bound.isConst(0);
+  if (!back && !importer.isNonNegative(bound) &&
+      failed(importer.requireNonNegative(
+          bound, "a bound of the slice is not negative")))
+    return failure();
+  if (!back) {
     if (importer.isNonNegative(extent - bound))
       return bound;
     if (isEnd)
@@ -265,10 +271,13 @@ static FailureOr<SymExpr> sliceBound(Importer &importer, const SymExpr &bound,
       return failure();
     return bound;
   }
-  if (!importer.isLess(bound, 0))
-    return importer.refuse("a bound of the slice (" + bound.str() +
-                           ") has no known sign");
   SymExpr counted = importer.simplify(extent + bound);
+  // The first key, from either side.
+  if (counted.isConst(0))
+    return counted;
+  if (failed(importer.requireAtMost(1, -bound,
+                                    "a slice counts back by at least 1")))
+    return failure();
   if (importer.isNonNegative(counted))
     return counted;
   if (extent.isConst())
@@ -332,6 +341,14 @@ static LogicalResult importSlice(Importer &importer) {
       start = *first;
       count = importer.simplify(SymExpr::floorDiv(
           *end - start + SymExpr(step - 1), SymExpr(step)));
+      if (extent.isConst(1) && !count.isConst()) {
+        // Who cuts a single key by other sizes keeps it for broadcasting.
+        if (failed(importer.requireAtMost(1, count,
+                                          "the slice keeps its only key")))
+          return failure();
+        start = 0;
+        count = 1;
+      }
     } else {
       // Backwards: from min(start, E-1) down to, not including, the end.
       auto from = (*starts)[i].asConst(), to = (*ends)[i].asConst();

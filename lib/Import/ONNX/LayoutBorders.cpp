@@ -319,9 +319,12 @@ static LogicalResult importPad(Importer &importer) {
     for (int side = 0; side < 2; ++side) {
       if (importer.isNonNegative(amount[side]))
         continue;
-      if (!importer.isNonNegative(-amount[side]))
-        return importer.refuse("a pad (" + amount[side].str() +
-                               ") has no known sign");
+      if (!importer.isNonNegative(-amount[side])) {
+        if (failed(importer.requireNonNegative(amount[side],
+                                               "a pad is not negative")))
+          return failure();
+        continue;
+      }
       cut[side] = -amount[side];
       amount[side] = 0;
     }

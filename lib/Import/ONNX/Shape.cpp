@@ -36,6 +36,10 @@ static LogicalResult importShape(Importer &importer) {
   std::vector<SymExpr> extents;
   for (int64_t i = start; i < end; ++i)
     extents.push_back(x->dims[i].extent);
+  // Targets of Expand are compared with -1, say.
+  for (const SymExpr &extent : extents)
+    if (!importer.isNonNegative(extent))
+      importer.impl->addNonNegative(extent);
   importer.setOutput(0, importer.vector(std::move(extents), Int64));
   return success();
 }

@@ -81,7 +81,11 @@ static Result divide(Importer &importer, const SymExpr &a, const SymExpr &b) {
     return SymExpr::floorDiv(a, b);
   if (importer.isNonNegative(-a))
     return -SymExpr::floorDiv(-a, b);
-  return std::nullopt;
+  // The length that convolutions leave, say: what is less than 0 fits none.
+  if (a.hasKeys() || failed(importer.requireNonNegative(
+                         a, "a length that is divided is not negative")))
+    return std::nullopt;
+  return SymExpr::floorDiv(a, b);
 }
 
 static Result evaluate(Importer &importer, Fn op, ArrayRef<SymExpr> x,
