@@ -134,6 +134,7 @@ mlir::LogicalResult createResults(Importer &importer,
 void eraseDead(Importer &importer);
 
 llvm::ArrayRef<OpEntry> layoutBorderOps(); // LayoutBorders.cpp
+llvm::ArrayRef<OpEntry> resizeOps();       // Resize.cpp
 llvm::ArrayRef<OpEntry> scatterOps();      // IndexingScatter.cpp
 
 /// The pieces one behind the other along a dimension (Concat).

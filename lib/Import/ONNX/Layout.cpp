@@ -466,31 +466,6 @@ static LogicalResult importDepthToSpace(Importer &importer) {
   return success();
 }
 
-/// Sizes that stay: interpolation between pixels is not imported.
-static LogicalResult importResize(Importer &importer) {
-  const Tensor &x = *importer.input(0);
-  const Node &node = importer.node();
-  bool same = !node.hasAttr("axes");
-  if (node.hasInput(3)) {
-    auto sizes = importer.symbolicElements(*importer.input(3));
-    same &= sizes && int64_t(sizes->size()) == x.rank();
-    for (int64_t i = 0; same && i < x.rank(); ++i)
-      same = importer.simplify((*sizes)[i] - x.dims[i].extent).isConst(0);
-  } else {
-    unsigned at = node.opset() < 11 ? 1 : 2;
-    auto scales = node.hasInput(at)
-                      ? importer.constantElements(*importer.input(at), 16)
-                      : std::nullopt;
-    same &= scales && int64_t(scales->size()) == x.rank() &&
-            llvm::all_of(*scales, [](double scale) { return scale == 1; });
-  }
-  if (!same)
-    return importer.refuse("the size changes, or is not known; only a resize "
-                           "to the same size is supported");
-  importer.setOutput(0, Tensor(x));
-  return success();
-}
-
 ArrayRef<OpEntry> joinery::onnx_import::layoutOps() {
   static const std::vector<OpEntry> entries = [] {
     std::vector<OpEntry> all = {
@@ -508,12 +483,11 @@ ArrayRef<OpEntry> joinery::onnx_import::layoutOps() {
          "bounds that depend on data are refused"},
         {"", "Tile", 6, 0, importTile,
          "repeats that depend on data are refused"},
-        {"", "Resize", 10, 0, importResize, "to the same size only"},
         {"", "DepthToSpace", 1, 0, importDepthToSpace, ""},
         {"", "SpaceToDepth", 1, 0, importDepthToSpace, ""},
     };
-    ArrayRef<OpEntry> borders = layoutBorderOps();
-    all.insert(all.end(), borders.begin(), borders.end());
+    for (ArrayRef<OpEntry> more : {layoutBorderOps(), resizeOps()})
+      all.insert(all.end(), more.begin(), more.end());
     return all;
   }();
   return entries;

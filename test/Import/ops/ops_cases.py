@@ -340,6 +340,31 @@ def depths():
         yield Case(op, [x], {"blocksize": 2, "mode": "RCD"}, refused="mode 'RCD'")
 
 
+def resizing():
+    x = f(2, 3, 6, 4)
+    for mode in ("linear", "cubic"):
+        for coordinates in ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"):
+            attrs = {"mode": mode, "coordinate_transformation_mode": coordinates}
+            for size in ((7, 9), (3, 4), (1, 1), (6, 13)):
+                yield Case("Resize", [x, None, None, i(2, 3, *size)], attrs, constants=(3,))
+    sharp = {"mode": "cubic", "cubic_coeff_a": -0.5, "exclude_outside": 1}
+    yield Case("Resize", [x, None, None, i(2, 3, 9, 5)], sharp, constants=(3,))
+    scales = np.array([1, 1, 1.7, 0.6], np.float32)
+    yield Case("Resize", [x, None, scales], {"mode": "linear"}, constants=(2,), symbols={2: "B", 3: "C"})
+    yield Case("Resize", [x, None, None, i(9, 5)], {"mode": "linear", "axes": [2, 3]}, opset=18, constants=(3,),
+               symbols={2: "B", 3: "C"})
+    for coordinates, rounding in (("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"),
+                                  ("half_pixel", "round_prefer_ceil"), ("half_pixel", "floor")):
+        attrs = {"coordinate_transformation_mode": coordinates, "nearest_mode": rounding}
+        for size in ((12, 12), (3, 2), (18, 4)):
+            yield Case("Resize", [x, None, None, i(2, 3, *size)], attrs, constants=(3,))
+    yield Case("Resize", [x, None, None, i(2, 3, 6, 4)], {"mode": "cubic", "antialias": 1}, opset=18, constants=(3,))
+    smaller = [x, None, None, i(2, 3, 3, 4)]
+    yield Case("Resize", smaller, {"mode": "cubic", "antialias": 1}, opset=18, constants=(3,), refused="antialias")
+    yield Case("Resize", smaller, {"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize"},
+               constants=(3,), refused="tf_crop_and_resize")
+
+
 def malformed():
     """What ONNX does not allow is refused, not crashed on."""
     x, one = f(2, 5, 6), np.array(1, np.float32)
@@ -365,5 +390,5 @@ def malformed():
 
 def cases():
     for group in (malformed, depths, elementwise, logic, reductions, contractions, convolutions, normalizations,
-                  attention, rotary):
+                  attention, rotary, resizing):
         yield from group()
