@@ -31,10 +31,17 @@ static bool hidesContraction(Value value,
   return false;
 }
 
-/// The one contraction with column `over` that `score` is computed from, key by
-/// key: nothing may move its columns on the way.
+static bool hasAny(Value value, ArrayRef<Column> columns) {
+  return llvm::any_of(columns, [&](Column column) {
+    return typeOf(value).has(column.getName());
+  });
+}
+
+/// The one contraction with columns `over` that `score` is computed from, key
+/// by key: nothing may move its columns on the way.
 static std::optional<Contraction>
-findScores(Value score, StringRef over, function_ref<bool(Value)> isConstant) {
+findScores(Value score, ArrayRef<Column> over,
+           function_ref<bool(Value)> isConstant) {
   std::optional<Contraction> scores;
   SmallVector<Value> work{score};
   llvm::SmallDenseSet<Value> seen;
@@ -44,7 +51,7 @@ findScores(Value score, StringRef over, function_ref<bool(Value)> isConstant) {
     if (!op || !seen.insert(value).second)
       continue;
     if (auto match = matchContraction(op)) {
-      if (!typeOf(value).has(over))
+      if (!hasAny(value, over))
         continue;
       if (scores)
         return std::nullopt;
@@ -94,10 +101,17 @@ static bool readsKeyNumbers(Attention &form) {
       llvm::append_range(work, op->getOperands());
       continue;
     }
-    if (typeOf(value).has(form.t.getName()))
+    if (hasAny(value, form.t))
       return true;
   }
   return false;
+}
+
+SymExpr Attention::keyCount() const {
+  SymExpr count(1);
+  for (Column column : t)
+    count = count * column.getExtent();
+  return count;
 }
 
 bool Attention::needsKeyNumbers(Value rank) const {
@@ -111,7 +125,7 @@ std::optional<Attention>
 plan::matchAttention(Operation *op, function_ref<bool(Value)> isConstant) {
   auto softmax = dyn_cast_or_null<AggregateOp>(op);
   if (!softmax || softmax.getMonoid() != Monoid::SoftmaxSum ||
-      softmax.getOver().size() != 1 ||
+      softmax.getOver().empty() ||
       !softmax.getType().getElementType().isF32())
     return std::nullopt;
   Attention form;
@@ -119,20 +133,26 @@ plan::matchAttention(Operation *op, function_ref<bool(Value)> isConstant) {
   Value score = softmax.getInputs()[0];
   form.weighted = softmax.getInputs()[1];
   RelType scoreType = typeOf(score), valueType = typeOf(form.weighted);
-  StringRef over = cast<StringAttr>(softmax.getOver()[0]).getValue();
-  if (!scoreType.has(over) || !valueType.has(over) || isConstant(form.weighted))
+  for (StringRef over : softmax.getOver().getAsValueRange<StringAttr>()) {
+    if (!scoreType.has(over) || !valueType.has(over))
+      return std::nullopt;
+    form.t.push_back(scoreType.getColumns()[scoreType.find(over)]);
+  }
+  if (isConstant(form.weighted))
     return std::nullopt;
-  form.t = scoreType.getColumns()[scoreType.find(over)];
-  auto scores = findScores(score, over, isConstant);
+  auto scores = findScores(score, form.t, isConstant);
   if (!scores || isConstant(scores->left) || isConstant(scores->right))
     return std::nullopt;
   form.scores = *scores;
-  bool leftHasT = typeOf(scores->left).has(over);
+  bool leftHasT = hasAny(scores->left, form.t);
   form.query = leftHasT ? scores->right : scores->left;
   form.key = leftHasT ? scores->left : scores->right;
   auto &queryFree = leftHasT ? scores->rightFree : scores->leftFree;
   auto &keyFree = leftHasT ? scores->leftFree : scores->rightFree;
-  if (keyFree.size() != 1 || keyFree[0] != form.t)
+  if (keyFree.size() != form.t.size() ||
+      !llvm::all_of(form.t, [&](Column column) {
+        return llvm::is_contained(keyFree, column);
+      }))
     return std::nullopt;
   for (Column column : softmax.getType().getColumns()) {
     if (!scoreType.has(column.getName()))

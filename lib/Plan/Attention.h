@@ -18,7 +18,8 @@ struct Attention {
   rel::AggregateOp softmax;
   Contraction scores;
   mlir::Value query, key, weighted;
-  rel::Column t;
+  /// The keys' columns, the last the fastest: patches of an image have two.
+  llvm::SmallVector<rel::Column> t;
   /// The result's columns: queries, values, and those that all three share.
   llvm::SmallVector<rel::Column> s, d, outer;
   /// Selections of the scores by conditions on keys alone, with default -inf.
@@ -26,6 +27,8 @@ struct Attention {
   /// The scores depend on t by more than the contraction and `keySelects`.
   bool readsKeyNumbers = false;
 
+  /// How many keys there are.
+  SymExpr keyCount() const;
   /// Must the numbers of keys that are packed by `rank` be known?
   bool needsKeyNumbers(mlir::Value rank) const;
 };

@@ -108,10 +108,11 @@ void Planner::planContraction(AggregateOp op, Breakers &breakers) {
       operand.set(view);
 }
 
-/// An operand of an attention must be walked in rows of `inner`, in a way that
-/// `fits`; its second argument is the column of packed rows, if they are.
+/// An operand of an attention must be walked over `walked` in rows of `inner`,
+/// in a way that `fits`; its second argument is the column of packed rows, if
+/// they are.
 void Planner::layOutOperand(
-    Value operand, ArrayRef<Column> inner,
+    Value operand, ArrayRef<Column> walked, ArrayRef<Column> inner,
     function_ref<bool(const SymExpr &, ArrayRef<Column>)> fits) {
   auto packed = packedViewOf(operand);
   View view = packed ? packed->view : viewOf(operand);
@@ -128,10 +129,15 @@ void Planner::layOutOperand(
   if (stride && stride->isConst(1) && columns == SmallVector<Column>(inner) &&
       fits(*offset, rows))
     return;
+  // Several columns are walked as one: nothing may lie between them.
+  bool together = walked.size() > 1;
   SmallVector<Column> order;
   for (Column column : typeOf(operand).getColumns())
-    if (!llvm::is_contained(inner, column))
+    if (!llvm::is_contained(inner, column) &&
+        !(together && llvm::is_contained(walked, column)))
       order.push_back(column);
+  if (together)
+    llvm::append_range(order, walked);
   llvm::append_range(order, inner);
   materialize(operand, plainLayout(order), "rows", {});
 }
@@ -182,22 +188,32 @@ void Planner::planAttention(Attention form) {
   // Keys and values are packed alike, and a kernel that asks for the numbers of
   // packed keys finds them with its own rows only.
   auto keys = packedViewOf(form.key), values = packedViewOf(form.weighted);
-  bool alike = keys && values &&
+  bool alike = keys && values && form.t.size() == 1 &&
                keys->unpack.getRank() == values->unpack.getRank() &&
                keys->over == values->over &&
                (keys->unpack.getRank() == rank ||
                 !form.needsKeyNumbers(keys->unpack.getRank()));
+  // Keys and values are walked in one order: that of the keys, if it is one.
+  View keyView = viewOf(form.key);
+  if (form.t.size() > 1)
+    if (RelType base = typeOf(keyView.base); base.getLayout())
+      if (auto offset = viewOffset(keyView, base))
+        (void)chain(*offset, form.t);
+  auto walksKeys = [&](const SymExpr &offset) {
+    SmallVector<Column> columns(form.t);
+    return chain(offset, columns) && columns == form.t;
+  };
   auto keyFits = [&](const SymExpr &offset, ArrayRef<Column> rows) {
     return rows.empty() != alike &&
-           strideOf(offset,
-                    rows.empty() ? form.t.getName() : rows[0].getName());
+           (rows.empty() ? walksKeys(offset)
+                         : strideOf(offset, rows[0].getName()).has_value());
   };
   auto queryFits = [&](const SymExpr &offset, ArrayRef<Column> rows) {
     SmallVector<Column> columns(rows.empty() ? ArrayRef(form.s) : rows);
     // Packed queries are walked by the packed rows of the result only.
     return rows.empty() == !rank && chain(offset, columns);
   };
-  layOutOperand(form.key, form.scores.k, keyFits);
-  layOutOperand(form.query, form.scores.k, queryFits);
-  layOutOperand(form.weighted, form.d, keyFits);
+  layOutOperand(form.key, form.t, form.scores.k, keyFits);
+  layOutOperand(form.query, form.s, form.scores.k, queryFits);
+  layOutOperand(form.weighted, form.t, form.d, keyFits);
 }

@@ -35,7 +35,8 @@ private:
   void planContraction(rel::AggregateOp op, Breakers &breakers);
   void planAttention(Attention form);
   void layOutOperand(
-      mlir::Value operand, llvm::ArrayRef<rel::Column> inner,
+      mlir::Value operand, llvm::ArrayRef<rel::Column> walked,
+      llvm::ArrayRef<rel::Column> inner,
       llvm::function_ref<bool(const SymExpr &, llvm::ArrayRef<rel::Column>)>
           fits);
   void materializeConstants();

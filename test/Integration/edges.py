@@ -4,7 +4,8 @@
 
 Random sizes that are no multiples of blocks run on every level and on 1 and 2
 threads: a linear layer with GELU and layer normalisation, and masked attention
-whose logits reach +-1e4, with rows that have no key left, which give zeros.
+whose logits reach +-1e4, with rows that have no key left, which give zeros; and
+attention between the patches of an image.
 """
 
 import argparse
@@ -84,6 +85,51 @@ def attention_model(path, heads, depth, gain):
     return reference
 
 
+ROWS = 5
+
+
+def grid_model(path, heads, depth):
+    """Attention between the patches of an image, whose keys have two columns."""
+    weights = {"gain": np.float32(1 / math.sqrt(depth)), "least": np.float32("-inf"), "zero": np.float32(0),
+               "flat": np.array([0, 0, -1, depth], np.int64), "row": np.array([0, 1, 1, -1], np.int64)}
+    node = helper.make_node
+    save(path, [node("Reshape", [n, "flat"], [n + "f"]) for n in "qkv"] + [
+        node("Transpose", ["kf"], ["kt"], perm=[0, 1, 3, 2]),
+        node("MatMul", ["qf", "kt"], ["raw"]), node("Mul", ["raw", "gain"], ["scaled"]),
+        node("Reshape", ["mask", "row"], ["wide"]), node("Where", ["wide", "zero", "least"], ["bias"]),
+        node("Add", ["scaled", "bias"], ["biased"]), node("Reshape", ["slope", "row"], ["slopes"]),
+        node("Add", ["biased", "slopes"], ["scores"]), node("Softmax", ["scores"], ["p"], axis=-1),
+        node("MatMul", ["p", "vf"], ["y"]),
+    ], [(n, TensorProto.FLOAT, ["b", heads, ROWS, "w", depth]) for n in "qkv"]
+        + [("mask", TensorProto.BOOL, ["b", ROWS, "w"]), ("slope", TensorProto.FLOAT, ["b", ROWS, "w"])],
+        ["b", heads, "s", depth], weights)
+
+    def reference(inputs):
+        b, _, _, w, _ = inputs["q"].shape
+        q, k, v = (inputs[n].astype(np.float64).reshape(b, heads, ROWS * w, depth) for n in "qkv")
+        row = lambda name: inputs[name].reshape(b, 1, 1, ROWS * w)
+        scores = q @ k.swapaxes(-1, -2) / math.sqrt(depth) + row("slope")
+        weight = np.where(row("mask"), np.exp(scores - scores.max(-1, keepdims=True)), 0)
+        return weight / weight.sum(-1, keepdims=True) @ v
+    return reference
+
+
+def check_grids(report, work, rng):
+    heads, depth = 2, 24
+    reference = grid_model(work / "g.onnx", heads, depth)
+    code, output = harness.joinery("explain", work / "g.onnx")
+    report.check(code == harness.DONE and " attention " in output, "grid: the scores are not streamed")
+    code, output = harness.joinery("compile", work / "g.onnx", "-o", work / "g")
+    if not report.check(code == harness.DONE, f"grid: compile exits {code}: {output[:200]}"):
+        return
+    for b, w in ((1, 1), (2, 7), (1, 16), (1, 101)):
+        inputs = {n: rng.standard_normal((b, heads, ROWS, w, depth)).astype(np.float32) for n in "qkv"}
+        inputs["slope"] = rng.standard_normal((b, ROWS, w)).astype(np.float32)
+        inputs["mask"] = rng.random((b, ROWS, w)) < 0.7
+        inputs["mask"][:, 1, 0] = True
+        check(report, work, f"grid {b}x{heads}x{ROWS}x{w}x{depth}", work / "g", inputs, reference(inputs))
+
+
 def check(report, work, where, prefix, inputs, want):
     np.savez(work / "in.npz", **inputs)
     before = None
@@ -114,6 +160,7 @@ def main():
     pick = lambda: int(rng.choice(SIZES))
     with tempfile.TemporaryDirectory() as scratch:
         work = pathlib.Path(scratch)
+        check_grids(report, work, rng)
         for case in range(arguments.cases):
             k, n = pick(), pick()
             reference = linear_model(work / "m.onnx", rng, k, n)

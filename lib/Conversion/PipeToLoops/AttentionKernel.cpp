@@ -69,12 +69,12 @@ Value Attention::rowsAt(const AttentionOperand &operand, const Keys &keys,
 Value Attention::emitKeyList(const Task &task) {
   OpBuilder &b = e.b;
   Value list = at(listAt);
-  Value count = k.unpack ? task.keysSegment.count : e.value(form.t.getExtent());
+  Value count = k.unpack ? task.keysSegment.count : e.value(form.keyCount());
   return e.loop(
       e.index(0), count, e.index(1), ValueRange{e.index(0)},
       [&](Value iv, ValueRange carried) -> SmallVector<Value> {
         Keys keys = task.keys;
-        SymExpr number = e.atom(iv, form.t.getExtent());
+        SymExpr number = e.atom(iv, form.keyCount());
         Value kept;
         for (SelectOp select : listSelects) {
           auto packed = k.unpack ? select.getWhere().getDefiningOp<UnpackOp>()
@@ -85,8 +85,8 @@ Value Attention::emitKeyList(const Task &task) {
                 e.atom(e.add(task.keysSegment.first, iv), std::nullopt);
             here = e.evaluate(packed.getInput(), keys);
           } else {
-            keys[form.t.getName().str()] =
-                k.unpack ? keyNumber(task, number) : number;
+            e.splitRow(k.unpack ? keyNumber(task, number) : number, form.t,
+                       keys);
             here = e.evaluate(select.getWhere(), keys);
           }
           kept = kept ? Value(arith::AndIOp::create(b, e.loc, kept, here))
@@ -111,7 +111,7 @@ SymExpr Attention::keyNumber(const Task &task, SymExpr index) {
   if (isa<VectorType>(number.getType()))
     base = e.broadcast(base);
   return e.atom(arith::SubIOp::create(e.b, e.loc, number, base),
-                form.t.getExtent());
+                form.keyCount());
 }
 
 void Attention::packPairs(Value source, Value stride, Value rows, Value columns,
@@ -187,7 +187,7 @@ void Attention::emitTask(Value number) {
   Value none = LLVM::ZeroOp::create(b, e.loc, e.scratch.getType());
   task.kept = listed     ? emitKeyList(task)
               : k.unpack ? task.keysSegment.count
-                         : e.value(form.t.getExtent());
+                         : e.value(form.keyCount());
   task.list = listed ? at(listAt) : none;
 
   e.count(e.mul(e.mul(task.kept, task.queryCount),
@@ -348,7 +348,7 @@ void Attention::emitResult(const Task &task, Value s0, Value count) {
 }
 
 KernelCost Attention::emit() {
-  SymExpr tasks(1), queryCount(1), keys = form.t.getExtent();
+  SymExpr tasks(1), queryCount(1), keys = form.keyCount();
   for (Column column : form.outer)
     tasks = tasks * column.getExtent();
   for (Column column : form.s)

@@ -60,19 +60,25 @@ LogicalResult Attention::matchRows() {
         !llvm::equal(q.over, pack.getOver().getAsValueRange<StringAttr>()))
       return e.kernel.emitError("the packed rows are not those of the queries");
   }
-  if (k.unpack && (k.over.back() != form.t.getName() || k.over != v.over))
+  if (k.unpack && (form.t.size() != 1 || k.over != v.over ||
+                   k.over.back() != form.t[0].getName()))
     return e.kernel.emitError("keys and values are packed differently");
   if (k.unpack && form.needsKeyNumbers(k.unpack.getRank()) &&
       !(pack && q.unpack.getRank() == k.unpack.getRank()))
     return e.kernel.emitError("the numbers of the packed keys are not known");
-  auto rowStride = [&](AttentionOperand &operand, Column column) {
-    return plan::strideOf(operand.offset, operand.unpack
-                                              ? operand.unpack.getRow()
-                                              : column.getName());
+  // Puts the columns into the order in which the rows lie.
+  auto rowStride = [&](AttentionOperand &operand,
+                       llvm::SmallVectorImpl<Column> &columns) {
+    return operand.unpack
+               ? plan::strideOf(operand.offset, operand.unpack.getRow())
+               : plan::chain(operand.offset, columns);
   };
-  auto queryStride =
-      q.unpack ? rowStride(q, form.s[0]) : plan::chain(q.offset, form.s);
-  auto keyStride = rowStride(k, form.t), valueStride = rowStride(v, form.t);
+  auto queryStride = rowStride(q, form.s);
+  auto keyStride = rowStride(k, form.t);
+  llvm::SmallVector<Column> valueRows(form.t);
+  auto valueStride = rowStride(v, valueRows);
+  if (valueRows != form.t)
+    return e.kernel.emitError("keys and values order their rows differently");
   if (!queryStride || !keyStride || !valueStride)
     return e.kernel.emitError("an operand's rows have no stride");
   q.stride = *queryStride;

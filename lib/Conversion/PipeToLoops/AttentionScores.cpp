@@ -23,8 +23,8 @@ SmallVector<Value> Attention::overKeys(
                                      e.index(e.target.lanes - 1));
   Value whole = e.sub(width, rest);
   SmallVector<Value> state = e.laneLoop(e.index(0), whole, true,
-                                        form.t.getExtent(), carried, body);
-  return e.laneLoop(whole, width, false, form.t.getExtent(), state, body);
+                                        form.keyCount(), carried, body);
+  return e.laneLoop(whole, width, false, form.keyCount(), state, body);
 }
 
 /// Scores are numbers: no case for NaN, one instruction.
@@ -41,8 +41,7 @@ Value Attention::emitScores(const Task &task, const Keys &keys, Value row,
   OpBuilder &b = e.b;
   Location loc = e.loc;
   Type f32 = b.getF32Type();
-  SymExpr extent = form.t.getExtent();
-  std::string t = form.t.getName().str();
+  SymExpr extent = form.keyCount();
   Value lowest =
       e.constant(f32, -double(std::numeric_limits<float>::max()));
   e.overrides[form.scores.aggregate.getResult().getAsOpaquePointer()] =
@@ -57,7 +56,7 @@ Value Attention::emitScores(const Task &task, const Keys &keys, Value row,
         };
   Value score = form.softmax.getInputs()[0];
   Keys future = keys;
-  future[t] = e.futureLane(extent);
+  e.splitRow(e.futureLane(extent), form.t, future);
   e.hoist(score, future);
   SymExpr first = e.atom(t0, extent);
   Value peak = overKeys(
@@ -74,7 +73,7 @@ Value Attention::emitScores(const Task &task, const Keys &keys, Value row,
         }
         if (k.unpack && form.readsKeyNumbers)
           number = keyNumber(task, number);
-        here[t] = number;
+        e.splitRow(number, form.t, here);
         Value x = e.broadcast(e.evaluate(score, here));
         e.store(x, row, lane, f32);
         if (e.laneMask())
