@@ -159,13 +159,30 @@ SymExpr joinery::withoutQuotients(const SymExpr &expr) {
   return expr;
 }
 
+/// floordiv and min of what may be negative have no known sign.
+static bool isNonNegativeAtom(const SymExpr::Atom &atom,
+                              SymExpr::Bounds bounds) {
+  auto holds = [&](const auto &side) {
+    return side->provablyNonNegative(bounds);
+  };
+  switch (atom.kind) {
+  case SymExpr::Atom::Symbol:
+  case SymExpr::Atom::Mod:
+    return true;
+  case SymExpr::Atom::Max:
+    return holds(atom.lhs) || holds(atom.rhs);
+  default:
+    return holds(atom.lhs) && holds(atom.rhs);
+  }
+}
+
 bool SymExpr::provablyNonNegative(Bounds bounds) const {
-  if (!overflow_ && nonNegativeByQuotient(*this, bounds))
+  if (overflow_)
+    return false;
+  if (nonNegativeByQuotient(*this, bounds))
     return true;
   // Bounded symbols with a negative coefficient are replaced by their greatest
   // value, bound - 1; what remains must have no negative term.
-  if (overflow_)
-    return false;
   SymExpr lower = *this;
   for (int round = 0; round < 8; ++round) {
     bool negative = false, changed = false;
@@ -174,13 +191,7 @@ bool SymExpr::provablyNonNegative(Bounds bounds) const {
       SymExpr term(coefficient);
       if (coefficient >= 0) {
         for (const Atom &atom : monomial) {
-          // floordiv and min of what may be negative have no known sign.
-          if (atom.kind == Atom::Max
-                  ? !atom.lhs->provablyNonNegative(bounds) &&
-                        !atom.rhs->provablyNonNegative(bounds)
-                  : atom.kind != Atom::Symbol && atom.kind != Atom::Mod &&
-                        !(atom.lhs->provablyNonNegative(bounds) &&
-                          atom.rhs->provablyNonNegative(bounds)))
+          if (!isNonNegativeAtom(atom, bounds))
             return false;
           term = term * of(atom);
         }

@@ -44,8 +44,8 @@ static LogicalResult walkOnce(ModuleOp module,
 LogicalResult optimize::applyLaws(ModuleOp module,
                                   const FrozenRewritePatternSet &patterns,
                                   uint64_t &count, bool *changed) {
-  // Real models take about half a rewrite for each operation; a hundred times
-  // that is a cycle of laws.
+  // Real models take up to 0.6 rewrites for each operation; fifty times that is
+  // a cycle of laws.
   int64_t limit = 4096;
   module.walk([&](Operation *) { limit += 32; });
   uint64_t done = 0;

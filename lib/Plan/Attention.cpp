@@ -107,13 +107,6 @@ static bool readsKeyNumbers(Attention &form) {
   return false;
 }
 
-SymExpr Attention::keyCount() const {
-  SymExpr count(1);
-  for (Column column : t)
-    count = count * column.getExtent();
-  return count;
-}
-
 bool Attention::needsKeyNumbers(Value rank) const {
   return readsKeyNumbers || llvm::any_of(keySelects, [&](SelectOp select) {
            auto where = SelectOp(select).getWhere().getDefiningOp<UnpackOp>();

@@ -27,8 +27,6 @@ struct Attention {
   /// The scores depend on t by more than the contraction and `keySelects`.
   bool readsKeyNumbers = false;
 
-  /// How many keys there are.
-  SymExpr keyCount() const;
   /// Must the numbers of keys that are packed by `rank` be known?
   bool needsKeyNumbers(mlir::Value rank) const;
 };

@@ -168,6 +168,13 @@ std::optional<SymExpr> plan::strideOf(const SymExpr &offset, StringRef column) {
   return stride;
 }
 
+SymExpr plan::product(ArrayRef<Column> columns) {
+  SymExpr result(1);
+  for (Column column : columns)
+    result = result * column.getExtent();
+  return result;
+}
+
 std::optional<SymExpr> plan::chain(const SymExpr &offset,
                                    SmallVectorImpl<Column> &columns) {
   SmallVector<std::pair<Column, SymExpr>> rest, ordered;

@@ -62,6 +62,9 @@ std::optional<SymExpr> viewOffset(const View &view, rel::RelType stored);
 /// if the offset is not linear in it.
 std::optional<SymExpr> strideOf(const SymExpr &offset, llvm::StringRef column);
 
+/// The extents of `columns`, multiplied.
+SymExpr product(llvm::ArrayRef<rel::Column> columns);
+
 /// Orders `columns` from the slowest to the fastest so that together they walk
 /// memory with one stride, which is returned; nothing if they do not.
 std::optional<SymExpr> chain(const SymExpr &offset,

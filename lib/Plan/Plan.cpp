@@ -41,13 +41,6 @@ RelType Planner::stored(RelType type) {
                           : type.withLayout(plainLayout(type.getColumns()));
 }
 
-SymExpr plan::product(ArrayRef<Column> columns) {
-  SymExpr result(1);
-  for (Column column : columns)
-    result = result * column.getExtent();
-  return result;
-}
-
 /// Does the value depend on no input and on no extent?
 static bool isFixed(Value value) {
   SmallVector<Value> work{value};

@@ -12,6 +12,12 @@ using namespace joinery;
 using namespace joinery::plan;
 using namespace joinery::rel;
 
+/// The offset of a view in what it views, if that is laid out.
+static std::optional<SymExpr> storedOffset(const View &view) {
+  RelType base = cast<RelType>(view.base.getType());
+  return base.getLayout() ? viewOffset(view, base) : std::nullopt;
+}
+
 /// The constant side becomes panels: its result columns are one column j, its
 /// folded columns in the order in which the rows hold them. In bf16 these are
 /// one column as well, whose pairs are adjacent.
@@ -19,9 +25,7 @@ void Planner::planContraction(AggregateOp op, Breakers &breakers) {
   auto match = breakers.contractionOf(op);
   if (!match)
     return;
-  View left = viewOf(match->left);
-  RelType base = typeOf(left.base);
-  auto offset = base.getLayout() ? viewOffset(left, base) : std::nullopt;
+  auto offset = storedOffset(viewOf(match->left));
   SmallVector<Column> rows = match->leftFree, ks = match->k;
   std::optional<SymExpr> rowStride, kStride;
   if (offset) {
@@ -115,9 +119,7 @@ void Planner::layOutOperand(
     Value operand, ArrayRef<Column> walked, ArrayRef<Column> inner,
     function_ref<bool(const SymExpr &, ArrayRef<Column>)> fits) {
   auto packed = packedViewOf(operand);
-  View view = packed ? packed->view : viewOf(operand);
-  RelType base = typeOf(view.base);
-  auto offset = base.getLayout() ? viewOffset(view, base) : std::nullopt;
+  auto offset = storedOffset(packed ? packed->view : viewOf(operand));
   SmallVector<Column> columns(inner), rows;
   std::optional<SymExpr> stride;
   if (offset)
@@ -194,11 +196,9 @@ void Planner::planAttention(Attention form) {
                (keys->unpack.getRank() == rank ||
                 !form.needsKeyNumbers(keys->unpack.getRank()));
   // Keys and values are walked in one order: that of the keys, if it is one.
-  View keyView = viewOf(form.key);
   if (form.t.size() > 1)
-    if (RelType base = typeOf(keyView.base); base.getLayout())
-      if (auto offset = viewOffset(keyView, base))
-        (void)chain(*offset, form.t);
+    if (auto offset = storedOffset(viewOf(form.key)))
+      (void)chain(*offset, form.t);
   auto walksKeys = [&](const SymExpr &offset) {
     SmallVector<Column> columns(form.t);
     return chain(offset, columns) && columns == form.t;

@@ -19,9 +19,6 @@ inline rel::RelType typeOf(mlir::Value value) {
   return mlir::cast<rel::RelType>(value.getType());
 }
 
-/// The extents of `columns`, multiplied.
-SymExpr product(llvm::ArrayRef<rel::Column> columns);
-
 /// Decides what is stored, in which layout, and how each pipeline runs.
 class Planner {
 public:

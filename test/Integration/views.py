@@ -36,16 +36,13 @@ class Chain:
     def rank(self):
         return len(self.shapes[0])
 
-    def name(self):
-        return f"v{len(self.nodes)}"
-
     def constant(self, value):
         name = f"c{len(self.weights)}"
         self.weights[name] = np.array(value, np.int64)
         return name
 
     def add(self, op, *inputs, **attributes):
-        name = self.name()
+        name = f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, [*inputs], [name], **attributes))
         return name
 

@@ -69,12 +69,12 @@ Value Attention::rowsAt(const AttentionOperand &operand, const Keys &keys,
 Value Attention::emitKeyList(const Task &task) {
   OpBuilder &b = e.b;
   Value list = at(listAt);
-  Value count = k.unpack ? task.keysSegment.count : e.value(form.keyCount());
+  Value count = k.unpack ? task.keysSegment.count : e.value(plan::product(form.t));
   return e.loop(
       e.index(0), count, e.index(1), ValueRange{e.index(0)},
       [&](Value iv, ValueRange carried) -> SmallVector<Value> {
         Keys keys = task.keys;
-        SymExpr number = e.atom(iv, form.keyCount());
+        SymExpr number = e.atom(iv, plan::product(form.t));
         Value kept;
         for (SelectOp select : listSelects) {
           auto packed = k.unpack ? select.getWhere().getDefiningOp<UnpackOp>()
@@ -111,7 +111,7 @@ SymExpr Attention::keyNumber(const Task &task, SymExpr index) {
   if (isa<VectorType>(number.getType()))
     base = e.broadcast(base);
   return e.atom(arith::SubIOp::create(e.b, e.loc, number, base),
-                form.keyCount());
+                plan::product(form.t));
 }
 
 void Attention::packPairs(Value source, Value stride, Value rows, Value columns,
@@ -171,23 +171,19 @@ void Attention::packKeys(const Task &task) {
 void Attention::emitTask(Value number) {
   OpBuilder &b = e.b;
   auto module = cast<ModuleOp>(e.function->getParentOp());
-  SymExpr tasks(1), queryCount(1);
-  for (Column column : form.outer)
-    tasks = tasks * column.getExtent();
-  for (Column column : form.s)
-    queryCount = queryCount * column.getExtent();
   Task task;
-  e.splitRow(e.atom(number, tasks), form.outer, task.keys);
+  e.splitRow(e.atom(number, plan::product(form.outer)), form.outer, task.keys);
   if (q.unpack)
     task.queries = segment(q, task.keys);
   if (k.unpack)
     task.keysSegment = segment(k, task.keys);
-  task.queryCount = q.unpack ? task.queries.count : e.value(queryCount);
+  task.queryCount =
+      q.unpack ? task.queries.count : e.value(plan::product(form.s));
   bool listed = !listSelects.empty();
   Value none = LLVM::ZeroOp::create(b, e.loc, e.scratch.getType());
   task.kept = listed     ? emitKeyList(task)
               : k.unpack ? task.keysSegment.count
-                         : e.value(form.keyCount());
+                         : e.value(plan::product(form.t));
   task.list = listed ? at(listAt) : none;
 
   e.count(e.mul(e.mul(task.kept, task.queryCount),
@@ -212,10 +208,7 @@ void Attention::emitTask(Value number) {
 Keys Attention::rowKeys(const Task &task, Value row) {
   Keys keys = task.keys;
   if (!q.unpack) {
-    SymExpr queryCount(1);
-    for (Column column : form.s)
-      queryCount = queryCount * column.getExtent();
-    e.splitRow(e.atom(row, queryCount), form.s, keys);
+    e.splitRow(e.atom(row, plan::product(form.s)), form.s, keys);
     return keys;
   }
   SymExpr packedRow = e.atom(e.add(task.queries.first, row), std::nullopt);
@@ -348,11 +341,7 @@ void Attention::emitResult(const Task &task, Value s0, Value count) {
 }
 
 KernelCost Attention::emit() {
-  SymExpr tasks(1), queryCount(1), keys = form.keyCount();
-  for (Column column : form.outer)
-    tasks = tasks * column.getExtent();
-  for (Column column : form.s)
-    queryCount = queryCount * column.getExtent();
+  SymExpr keys = plan::product(form.t);
   SymExpr paddedKeys =
       SymExpr::floorDiv(keys + SymExpr(keyPanel - 1), keyPanel) *
       SymExpr(keyPanel);
@@ -378,7 +367,7 @@ KernelCost Attention::emit() {
            return {};
          });
   KernelCost cost;
-  cost.tasks = tasks;
+  cost.tasks = plan::product(form.outer);
   cost.scratch = e.scratchBytes;
   cost.countedWork = {form.softmax.getResult()};
   cost.countedReads = {form.key, form.weighted};

@@ -23,8 +23,8 @@ SmallVector<Value> Attention::overKeys(
                                      e.index(e.target.lanes - 1));
   Value whole = e.sub(width, rest);
   SmallVector<Value> state = e.laneLoop(e.index(0), whole, true,
-                                        form.keyCount(), carried, body);
-  return e.laneLoop(whole, width, false, form.keyCount(), state, body);
+                                        plan::product(form.t), carried, body);
+  return e.laneLoop(whole, width, false, plan::product(form.t), state, body);
 }
 
 /// Scores are numbers: no case for NaN, one instruction.
@@ -41,7 +41,7 @@ Value Attention::emitScores(const Task &task, const Keys &keys, Value row,
   OpBuilder &b = e.b;
   Location loc = e.loc;
   Type f32 = b.getF32Type();
-  SymExpr extent = form.keyCount();
+  SymExpr extent = plan::product(form.t);
   Value lowest =
       e.constant(f32, -double(std::numeric_limits<float>::max()));
   e.overrides[form.scores.aggregate.getResult().getAsOpaquePointer()] =

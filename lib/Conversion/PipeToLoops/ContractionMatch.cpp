@@ -106,14 +106,9 @@ LogicalResult ContractionKernel::matchRows() {
   start = offset->substitute([](StringRef symbol) -> std::optional<SymExpr> {
     return symbol.starts_with("#") ? std::optional<SymExpr>(0) : std::nullopt;
   });
-  SymExpr depth(1);
-  for (Column column : ks)
-    depth = depth * column.getExtent();
-  k = *depth.asConst();
+  k = *plan::product(ks).asConst();
   rowStride = stride->isConst(0) ? SymExpr(k) : *stride;
-  grid.rows = SymExpr(1);
-  for (Column column : rows)
-    grid.rows = grid.rows * column.getExtent();
+  grid.rows = plan::product(rows);
   return success();
 }
 

@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Conversion/PipeToLoops/Kernels.h"
+#include "lib/Plan/Contraction.h"
 
 using namespace mlir;
 using namespace joinery;
@@ -33,9 +34,7 @@ void lowering::emitLanes(KernelEmitter &e, Value root, const Keys &row,
                          ArrayRef<Column> columns, Value from, Value to,
                          bool whole) {
   RelType stored = storedType(e);
-  SymExpr extent(1);
-  for (Column column : columns)
-    extent = extent * column.getExtent();
+  SymExpr extent = plan::product(columns);
   Keys keys = row;
   e.splitRow(e.futureLane(extent), columns, keys);
   e.hoist(root, keys);
@@ -95,11 +94,7 @@ FailureOr<KernelCost> lowering::emitRows(KernelEmitter &e) {
     lanes.push_back(rows.back());
     rows.pop_back();
   }
-  SymExpr tasks(1), lane(1);
-  for (Column column : rows)
-    tasks = tasks * column.getExtent();
-  for (Column column : lanes)
-    lane = lane * column.getExtent();
+  SymExpr tasks = plan::product(rows), lane = plan::product(lanes);
 
   e.loop(e.begin, e.end, e.index(1), {},
          [&](Value task, ValueRange) -> SmallVector<Value> {

@@ -109,13 +109,17 @@ LogicalResult Importer::requireAtMost(const SymExpr &a, const SymExpr &b,
 
 LogicalResult Importer::requireNonNegative(const SymExpr &expr,
                                            const Twine &why) {
+  if (!expr.isValid())
+    return refuse(why + ": sizes leave 64 bits");
   SymExpr below, above;
   for (const auto &[monomial, coefficient] : expr.terms()) {
     SymExpr term(coefficient);
     for (const SymExpr::Atom &atom : monomial)
       term = term * SymExpr::of(atom);
-    (coefficient < 0 ? below : above) =
-        coefficient < 0 ? below - term : above + term;
+    if (coefficient < 0)
+      below = below - term;
+    else
+      above = above + term;
   }
   return requireAtMost(below, above, why);
 }

@@ -256,11 +256,10 @@ static FailureOr<SymExpr> sliceBound(Importer &importer, const SymExpr &bound,
   if (number && *number <= -farAway)
     return SymExpr(0);
   bool back = importer.isNonNegative(-bound) && !bound.isConst(0);
-  if (!back && !importer.isNonNegative(bound) &&
-      failed(importer.requireNonNegative(
-          bound, "a bound of the slice is not negative")))
-    return failure();
   if (!back) {
+    if (failed(importer.requireNonNegative(
+            bound, "a bound of the slice is not negative")))
+      return failure();
     if (importer.isNonNegative(extent - bound))
       return bound;
     if (isEnd)

@@ -55,9 +55,8 @@ static FailureOr<double> coordinateOf(Importer &im, const Attributes &with,
                    "' is not supported");
 }
 
-/// Weights of the pixels floor(at) - side + 1 .. floor(at) + side by the
-/// distance from `at`: the triangle, or Keys' cubic convolution (IEEE Trans.
-/// ASSP 29, 1981, eq. 15 with a = `cubic`).
+/// The weight of a pixel by its distance: the triangle, or Keys' cubic
+/// convolution (IEEE Trans. ASSP 29, 1981, eq. 15 with a = `cubic`).
 static double weightAt(const Attributes &with, double distance) {
   double d = std::abs(distance), a = with.cubic;
   if (with.mode == "linear")
@@ -67,8 +66,9 @@ static double weightAt(const Attributes &with, double distance) {
   return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
 }
 
-/// The matrix [out, in] in row-major order. Pixels beyond the border are the
-/// last ones again, or do not count.
+/// The matrix [out, in] in row-major order: each pixel of the result weights
+/// one or two on either side. Pixels beyond the border are the last ones again,
+/// or do not count.
 static FailureOr<std::vector<double>>
 weightsOf(Importer &im, const Attributes &with, const Resizing &r) {
   std::vector<double> matrix(r.out * r.in);
@@ -228,37 +228,48 @@ static LogicalResult resizingsOf(Importer &im, const Tensor &x,
   return success();
 }
 
-static LogicalResult importResize(Importer &im) {
-  const Tensor *input = required(im, 0);
-  if (!input)
-    return failure();
+static FailureOr<Attributes> attributesOf(Importer &im) {
   const Node &node = im.node();
-  std::map<int64_t, Resizing> resizings;
-  if (failed(resizingsOf(im, *input, resizings)))
-    return failure();
+  if (node.opset() < 11)
+    return im.refuse("sizes that change are supported from opset 11 on");
+  if (node.getString("keep_aspect_ratio_policy", "stretch") != "stretch")
+    return im.refuse("keep_aspect_ratio_policy must be 'stretch'");
   Attributes with;
   with.mode = node.getString("mode", "nearest");
+  if (with.mode != "nearest" && with.mode != "linear" && with.mode != "cubic")
+    return im.refuse("the mode '" + with.mode + "' is unknown");
   with.nearest = node.getString("nearest_mode", "round_prefer_floor");
   with.coordinates =
       node.getString("coordinate_transformation_mode", "half_pixel");
   with.cubic = node.getFloat("cubic_coeff_a", -0.75);
   with.excludeOutside = node.getInt("exclude_outside", 0);
   with.antialias = node.getInt("antialias", 0);
+  return with;
+}
+
+static LogicalResult importResize(Importer &im) {
+  const Tensor *input = required(im, 0);
+  if (!input)
+    return failure();
   Tensor x = *input;
+  std::map<int64_t, Resizing> resizings;
+  if (failed(resizingsOf(im, x, resizings)))
+    return failure();
+  if (resizings.empty()) {
+    im.setOutput(0, std::move(x));
+    return success();
+  }
+  auto with = attributesOf(im);
+  if (failed(with))
+    return failure();
+  bool nearest = with->mode == "nearest";
+  if (!nearest && failed(requireFloat(im, x)))
+    return failure();
   for (const auto &[axis, r] : resizings) {
-    if (node.opset() < 11)
-      return im.refuse("sizes that change are supported from opset 11 on");
-    if (node.getString("keep_aspect_ratio_policy", "stretch") != "stretch")
-      return im.refuse("keep_aspect_ratio_policy must be 'stretch'");
-    if (with.antialias && r.scale < 1)
+    if (with->antialias && r.scale < 1)
       return im.refuse("smoothing (antialias) of a smaller size");
-    bool nearest = with.mode == "nearest";
-    if (!nearest && with.mode != "linear" && with.mode != "cubic")
-      return im.refuse("the mode '" + with.mode + "' is unknown");
-    if (!nearest && failed(requireFloat(im, x)))
-      return failure();
-    auto next = nearest ? pickNearest(im, with, x, axis, r)
-                        : interpolate(im, with, x, axis, r);
+    auto next = nearest ? pickNearest(im, *with, x, axis, r)
+                        : interpolate(im, *with, x, axis, r);
     if (failed(next))
       return failure();
     x = std::move(*next);
