@@ -104,8 +104,32 @@ bool optimize::atMost(const SymExpr &a, const SymExpr &b) {
       [](StringRef) { return std::optional<SymExpr>(); });
 }
 
+bool optimize::isPart(RekeyOp rekey) {
+  std::set<std::string> seen;
+  for (Column column : rekey.getInput().getType().getColumns()) {
+    SymExpr source = rekey.sourceKey(column.getName()), size(1);
+    std::set<std::string> used;
+    source.collect(used);
+    bool slides = false;
+    for (StringRef key : used) {
+      if (!key.starts_with("#"))
+        continue;
+      if (!seen.insert(key.str()).second)
+        return false;
+      size = size * rekey.getType().extentOf(key.drop_front());
+      slides |= !(source - SymExpr::key(key.drop_front())).hasKeys();
+    }
+    // All keys are in range, so those of a slice are no more than the input's.
+    if (!slides && !atMost(size, column.getExtent()))
+      return false;
+  }
+  return llvm::all_of(rekey.getType().getColumns(), [&](Column column) {
+    return seen.count(("#" + column.name.getValue()).str());
+  });
+}
+
 bool optimize::enlarges(RekeyOp rekey) {
-  return !atMost(rekey.getType().size(), rekey.getInput().getType().size());
+  return !isPart(rekey) && !atMost(rekey.getType().size(), rekey.getInput().getType().size());
 }
 
 std::function<std::optional<SymExpr>(StringRef)>

@@ -74,6 +74,9 @@ inline rel::RelType typeOf(mlir::Value value) {
 bool sameColumns(rel::RelType a, rel::RelType b);
 /// True if a has no more keys than b for all extents (provably).
 bool atMost(const SymExpr &a, const SymExpr &b);
+/// True if the rekey reads no key of its input twice: each of its columns moves
+/// along one column of the input, within its extent.
+bool isPart(rel::RekeyOp rekey);
 /// True if the result has more keys than the input, or that can't be excluded.
 /// Rekeys that do not enlarge move to the leaves, the others to the root.
 bool enlarges(rel::RekeyOp rekey);

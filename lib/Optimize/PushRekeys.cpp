@@ -50,7 +50,8 @@ static bool operandGrows(RekeyOp rekey, Value operand) {
 /// producer has: then nothing is computed twice where they move below it.
 static bool usersAreParts(Value producer) {
   if (auto only = dyn_cast<RekeyOp>(*producer.user_begin());
-      only && producer.hasOneUse() && !only.getOtherwise() && only.isRename())
+      only && producer.hasOneUse() && !only.getOtherwise() &&
+      (only.isRename() || (dependsOnTablesOnly(producer) && isPart(only))))
     return true;
   SymExpr total;
   for (Operation *user : producer.getUsers()) {
@@ -110,6 +111,57 @@ struct DropReorder : OpRewritePattern<RekeyOp> {
       return rewriter.notifyMatchFailure(rekey, "the border asks for an order");
     rewriter.replaceOp(rekey, rekey.getInput());
     return success();
+  }
+};
+
+/// A relation that two rekeys make constant along a column, since its key cancels
+/// out, joins without that column where another operand has it.
+struct DropCancelledKeys : OpRewritePattern<JoinOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(JoinOp join,
+                                PatternRewriter &rewriter) const override {
+    for (auto [i, input] : llvm::enumerate(join.getInputs())) {
+      auto outer = input.getDefiningOp<RekeyOp>();
+      auto inner =
+          outer ? outer.getInput().getDefiningOp<RekeyOp>() : RekeyOp();
+      if (!inner || outer.getOtherwise() || inner.getOtherwise())
+        continue;
+      KeyMap map;
+      std::set<std::string> used;
+      for (auto &[name, key] : keyMapOf(inner)) {
+        map[name] =
+            key.substitute([&](StringRef symbol) -> std::optional<SymExpr> {
+                 if (!symbol.consume_front("#"))
+                   return std::nullopt;
+                 return outer.sourceKey(symbol);
+               })
+                .simplify(boundsOf(outer.getType()));
+        map[name].collect(used);
+      }
+      bool cancels = false, elsewhere = true;
+      for (Column column : outer.getType().getColumns()) {
+        if (used.count(("#" + column.name.getValue()).str()))
+          continue;
+        cancels = true;
+        elsewhere &= llvm::any_of(join.getInputs(), [&](Value other) {
+          return other != input && typeOf(other).has(column.getName());
+        });
+      }
+      if (!cancels || !elsewhere)
+        continue;
+      SmallVector<Value> inputs(join.getInputs());
+      inputs[i] =
+          rekeyed(rewriter, outer.getLoc(), inner.getInput(), map,
+                  [&](StringRef name) { return outer.getType().extentOf(name); });
+      Value value = createJoin(rewriter, join.getLoc(),
+                               join.getType().getElementType(), inputs,
+                               [&](OpBuilder &builder, ValueRange arguments) {
+                                 return inlineRegion(builder, join, arguments);
+                               });
+      replaceReordered(rewriter, join, value);
+      return success();
+    }
+    return rewriter.notifyMatchFailure(join, "no key cancels out");
   }
 };
 
@@ -330,7 +382,7 @@ struct PushRekeys : optimize::impl::PushRekeysBase<PushRekeys> {
 
 void optimize::populatePushRekeys(RewritePatternSet &patterns) {
   populateRenameLeaves(patterns);
-  patterns.add<PushBelow>(patterns.getContext());
+  patterns.add<PushBelow, DropCancelledKeys>(patterns.getContext());
 }
 
 void optimize::populateRenameLeaves(RewritePatternSet &patterns) {

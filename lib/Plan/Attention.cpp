@@ -14,59 +14,58 @@ using namespace joinery::rel;
 
 static RelType typeOf(Value value) { return cast<RelType>(value.getType()); }
 
-/// Is some contraction of computed relations below `value`?
-static bool hidesContraction(Value value,
-                             function_ref<bool(Value)> isConstant) {
-  SmallVector<Value> work{value};
-  llvm::SmallDenseSet<Value> seen;
-  while (!work.empty()) {
-    Value next = work.pop_back_val();
-    Operation *op = next.getDefiningOp();
-    if (!op || !seen.insert(next).second)
-      continue;
-    if (matchContraction(op) && !isConstant(next))
-      return true;
-    llvm::append_range(work, op->getOperands());
-  }
-  return false;
-}
-
 static bool hasAny(Value value, ArrayRef<Column> columns) {
   return llvm::any_of(columns, [&](Column column) {
     return typeOf(value).has(column.getName());
   });
 }
 
-/// The one contraction with columns `over` that `score` is computed from, key
-/// by key: nothing may move its columns on the way.
-static std::optional<Contraction>
-findScores(Value score, ArrayRef<Column> over,
-           function_ref<bool(Value)> isConstant) {
-  std::optional<Contraction> scores;
-  SmallVector<Value> work{score};
+/// The operations that compute `values`, those before `first` left out: what is
+/// stored already is not computed again.
+static llvm::SmallDenseSet<Operation *> computed(SmallVector<Value> values,
+                                                 Operation *first) {
+  llvm::SmallDenseSet<Operation *> seen;
+  while (!values.empty()) {
+    Operation *op = values.pop_back_val().getDefiningOp();
+    if (op && !isa<MaterializeOp>(op) && !op->isBeforeInBlock(first) &&
+        seen.insert(op).second)
+      llvm::append_range(values, op->getOperands());
+  }
+  return seen;
+}
+
+/// The contractions with columns `over` that `score` is computed from, key by
+/// key: joins and selections alone are between.
+static std::vector<Contraction> findScores(Value score, ArrayRef<Column> over) {
+  std::vector<Contraction> found;
+  SmallVector<Value> work{score}, others;
   llvm::SmallDenseSet<Value> seen;
   while (!work.empty()) {
     Value value = work.pop_back_val();
     Operation *op = value.getDefiningOp();
     if (!op || !seen.insert(value).second)
       continue;
-    if (auto match = matchContraction(op)) {
-      if (!hasAny(value, over))
-        continue;
-      if (scores)
-        return std::nullopt;
-      scores = match;
-      continue;
-    }
-    // A statistic over the scores needs all of them before the first weight.
-    if (!isa<JoinOp, SelectOp>(op)) {
-      if (hidesContraction(value, isConstant))
-        return std::nullopt;
-      continue;
-    }
-    llvm::append_range(work, op->getOperands());
+    auto match = matchContraction(op);
+    if (match && hasAny(value, over))
+      found.push_back(*match);
+    else if (isa<JoinOp, SelectOp>(op))
+      llvm::append_range(work, op->getOperands());
+    else
+      others.push_back(value);
   }
-  return scores;
+  if (found.empty())
+    return found;
+  // What reads them otherwise (a statistic over the scores) needs all of them
+  // before the first weight.
+  Operation *first = found.front().aggregate;
+  for (Contraction &scores : found)
+    if (scores.aggregate->isBeforeInBlock(first))
+      first = scores.aggregate;
+  auto before = computed(others, first);
+  llvm::erase_if(found, [&](const Contraction &scores) {
+    return before.contains(scores.aggregate);
+  });
+  return found;
 }
 
 static void findKeySelects(Attention &form) {
@@ -114,6 +113,62 @@ bool Attention::needsKeyNumbers(Value rank) const {
          });
 }
 
+/// Gives the form its contraction of queries and keys, if it is one: its columns
+/// are t on the side of the keys, and on both sides those that they share.
+static bool takeScores(Attention &form, const Contraction &scores) {
+  bool leftHasT = hasAny(scores.left, form.t);
+  form.scores = scores;
+  form.query = leftHasT ? scores.right : scores.left;
+  form.key = leftHasT ? scores.left : scores.right;
+  const auto &queryFree = leftHasT ? scores.rightFree : scores.leftFree;
+  const auto &keyFree = leftHasT ? scores.leftFree : scores.rightFree;
+  auto isStatic = [](Column column) { return column.getExtent().isConst(); };
+  if (keyFree.size() != form.t.size() ||
+      !llvm::all_of(form.t,
+                    [&](Column column) {
+                      return llvm::is_contained(keyFree, column);
+                    }) ||
+      !llvm::all_of(scores.k, isStatic))
+    return false;
+  RelType scoreType = typeOf(form.softmax.getInputs()[0]),
+          valueType = typeOf(form.weighted);
+  form.s.clear();
+  form.d.clear();
+  form.outer.clear();
+  for (Column column : form.softmax.getType().getColumns()) {
+    if (!scoreType.has(column.getName()))
+      form.d.push_back(column);
+    else if (llvm::is_contained(queryFree, column) &&
+             !valueType.has(column.getName()))
+      form.s.push_back(column);
+    else
+      form.outer.push_back(column);
+  }
+  return !form.d.empty() && llvm::all_of(form.d, isStatic);
+}
+
+/// Of the contractions in the scores, the one that is streamed has the most
+/// queries, and of these the deepest: the rest (scores of positions, say) are
+/// stored, and read key by key.
+static bool chooseScores(Attention &form,
+                         function_ref<bool(Value)> isConstant) {
+  std::optional<Contraction> best;
+  std::pair<size_t, int64_t> most;
+  for (const Contraction &scores :
+       findScores(form.softmax.getInputs()[0], form.t)) {
+    if (isConstant(scores.left) || isConstant(scores.right) ||
+        !takeScores(form, scores))
+      continue;
+    std::pair<size_t, int64_t> size(form.s.size(),
+                                    *product(scores.k).asConst());
+    if (best && size <= most)
+      continue;
+    best = scores;
+    most = size;
+  }
+  return best && takeScores(form, *best);
+}
+
 std::optional<Attention>
 plan::matchAttention(Operation *op, function_ref<bool(Value)> isConstant) {
   auto softmax = dyn_cast_or_null<AggregateOp>(op);
@@ -133,32 +188,7 @@ plan::matchAttention(Operation *op, function_ref<bool(Value)> isConstant) {
   }
   if (isConstant(form.weighted))
     return std::nullopt;
-  auto scores = findScores(score, form.t, isConstant);
-  if (!scores || isConstant(scores->left) || isConstant(scores->right))
-    return std::nullopt;
-  form.scores = *scores;
-  bool leftHasT = hasAny(scores->left, form.t);
-  form.query = leftHasT ? scores->right : scores->left;
-  form.key = leftHasT ? scores->left : scores->right;
-  auto &queryFree = leftHasT ? scores->rightFree : scores->leftFree;
-  auto &keyFree = leftHasT ? scores->leftFree : scores->rightFree;
-  if (keyFree.size() != form.t.size() ||
-      !llvm::all_of(form.t, [&](Column column) {
-        return llvm::is_contained(keyFree, column);
-      }))
-    return std::nullopt;
-  for (Column column : softmax.getType().getColumns()) {
-    if (!scoreType.has(column.getName()))
-      form.d.push_back(column);
-    else if (llvm::is_contained(queryFree, column) &&
-             !valueType.has(column.getName()))
-      form.s.push_back(column);
-    else
-      form.outer.push_back(column);
-  }
-  auto isStatic = [](Column column) { return column.getExtent().isConst(); };
-  if (form.d.empty() || !llvm::all_of(form.d, isStatic) ||
-      !llvm::all_of(scores->k, isStatic))
+  if (!chooseScores(form, isConstant))
     return std::nullopt;
   findKeySelects(form);
   form.readsKeyNumbers = readsKeyNumbers(form);

@@ -12,8 +12,9 @@
 
 namespace joinery::plan {
 
-/// softmax_sum over t of scores that one contraction of queries and keys gives,
-/// with element-wise operations and selections after it.
+/// softmax_sum over t of scores that a contraction of queries and keys gives,
+/// with element-wise operations and selections after it; they may read more
+/// that is stored, other contractions with keys among it.
 struct Attention {
   rel::AggregateOp softmax;
   Contraction scores;

@@ -36,6 +36,12 @@ Breakers::Breakers(func::FuncOp function) : function(function) {
         store(viewOf(unpack.getInput()).base);
       continue;
     }
+    if (algorithm == Breaker::Multiply) {
+      auto form = matchProduct(op);
+      for (Value operand : {form->left, form->right})
+        store(storedBase(operand));
+      continue;
+    }
     Attention form = *attentionOf(op);
     for (Value operand : {form.query, form.key, form.weighted})
       store(storedBase(operand));
@@ -59,6 +65,27 @@ void Breakers::store(Value value) {
   stored.insert({value, Breaker{}});
 }
 
+static int64_t sizeOf(Value constant) {
+  return typeOf(constant).size().asConst().value_or(0);
+}
+
+/// The elements of the tables that a constant is computed from.
+static int64_t tableSize(Value constant) {
+  int64_t size = 0;
+  SmallVector<Value> work{constant};
+  llvm::SmallDenseSet<Value> seen;
+  while (!work.empty()) {
+    Value value = work.pop_back_val();
+    if (!seen.insert(value).second)
+      continue;
+    Operation *op = value.getDefiningOp();
+    if (isa<ScanOp>(op))
+      size += sizeOf(value);
+    llvm::append_range(work, op->getOperands());
+  }
+  return size;
+}
+
 llvm::DenseSet<Value> plan::constantValues(func::FuncOp function) {
   llvm::DenseSet<Value> constants;
   for (Operation &op : function.getBody().front()) {
@@ -72,6 +99,20 @@ llvm::DenseSet<Value> plan::constantValues(func::FuncOp function) {
     // A result is written in every run, also if it is always the same.
     if (constant && !op.hasAttr("border"))
       constants.insert(op.getResult(0));
+  }
+  // What a run reads of a constant is stored. A large one that its tables are
+  // a fraction of (a product before its sum) is computed instead.
+  constexpr int64_t large = 1 << 24, fraction = 4;
+  for (Operation &op : llvm::reverse(function.getBody().front())) {
+    if (op.getNumResults() != 1 || !constants.contains(op.getResult(0)))
+      continue;
+    int64_t size = sizeOf(op.getResult(0));
+    bool read = llvm::any_of(op.getUsers(), [&](Operation *user) {
+      return user->getNumResults() != 1 ||
+             !constants.contains(user->getResult(0));
+    });
+    if (read && size >= large && size / fraction >= tableSize(op.getResult(0)))
+      constants.erase(op.getResult(0));
   }
   return constants;
 }
@@ -107,6 +148,51 @@ void Breakers::findCores() {
     cores[&op] = Breaker::Contract;
     products.insert(match->join);
   }
+  for (Operation &op : function.getBody().front()) {
+    if (op.getNumResults() != 1 || isConstant(op.getResult(0)) ||
+        cores.count(&op))
+      continue;
+    auto match = matchProduct(&op);
+    if (!match || isStreamedOnly(&op))
+      continue;
+    cores[&op] = Breaker::Multiply;
+    products.insert(match->join);
+  }
+}
+
+SmallVector<Operation *> Breakers::sharedWay(Operation *softmax) const {
+  auto &way = streamed.find(softmax)->second;
+  SmallVector<Operation *> ops;
+  bool shared = false;
+  for (Operation *op : way) {
+    if (op == softmax)
+      continue;
+    ops.push_back(op);
+    shared |= llvm::any_of(op->getUsers(), [&](Operation *user) {
+      return !way.contains(user);
+    });
+  }
+  if (!shared)
+    return {};
+  llvm::sort(ops, [](Operation *a, Operation *b) {
+    return a->isBeforeInBlock(b);
+  });
+  return ops;
+}
+
+bool Breakers::isStreamedOnly(Operation *product) const {
+  bool found = false;
+  for (auto &[softmax, way] : streamed) {
+    if (!way.contains(product))
+      continue;
+    found = true;
+    for (Operation *op : way)
+      if (op != softmax && llvm::any_of(op->getUsers(), [&](Operation *user) {
+            return !streams(op->getResult(0), user);
+          }))
+        return false;
+  }
+  return found;
 }
 
 void Breakers::findStreamed(Attention form) {
@@ -129,13 +215,16 @@ void Breakers::findStreamed(Attention form) {
         }))
       way.insert(op);
   way.insert(form.softmax);
-  streamed.insert_range(way);
+  streamed[form.softmax] = std::move(way);
 }
 
 bool Breakers::streams(Value value, Operation *user) const {
   // The softmax_sum ends the way; what reads it is no part.
-  return streamed.contains(user) && streamed.contains(value.getDefiningOp()) &&
-         cores.lookup(value.getDefiningOp()) != Breaker::Attend;
+  Operation *op = value.getDefiningOp();
+  return cores.lookup(op) != Breaker::Attend &&
+         llvm::any_of(streamed, [&](auto &entry) {
+           return entry.second.contains(op) && entry.second.contains(user);
+         });
 }
 
 void Breakers::numberOps() {
@@ -175,8 +264,10 @@ Operation *Breakers::topOf(Operation *core) {
 }
 
 /// May `op` be part of the epilogue of a core whose results are a `tile`: is it
-/// local to its rows, with one value for each element or each row?
-bool Breakers::allowed(Operation *op, RelType tile, RelType row) {
+/// local to its rows, with one value for each element or each row? Statistics of
+/// rows need `wholeRows`.
+bool Breakers::allowed(Operation *op, RelType tile, RelType row,
+                       bool wholeRows) {
   if (op->getNumResults() != 1 || products.contains(op) || cores.count(op))
     return false;
   RelType result = typeOf(op->getResult(0));
@@ -184,7 +275,7 @@ bool Breakers::allowed(Operation *op, RelType tile, RelType row) {
   if (isa<JoinOp, SelectOp>(op))
     return wide || narrow;
   if (auto aggregate = dyn_cast<AggregateOp>(op))
-    return narrow && aggregate.getMonoid() != Monoid::SoftmaxSum;
+    return wholeRows && narrow && aggregate.getMonoid() != Monoid::SoftmaxSum;
   return false;
 }
 
@@ -193,9 +284,13 @@ bool Breakers::allowed(Operation *op, RelType tile, RelType row) {
 Operation *Breakers::grow(Operation *core) {
   Operation *top = topOf(core), *root = top;
   RelType tile = typeOf(top->getResult(0));
-  SmallVector<Column> lanes = cores.lookup(core) == Breaker::Contract
-                                  ? contractionOf(core)->rightFree
-                                  : attentionOf(core)->d;
+  Breaker::Algorithm algorithm = cores.lookup(core);
+  // A product's epilogue runs panel by panel.
+  bool wholeRows = algorithm != Breaker::Multiply;
+  SmallVector<Column> lanes =
+      algorithm == Breaker::Contract   ? contractionOf(core)->rightFree
+      : algorithm == Breaker::Multiply ? matchProduct(core)->rightFree
+                                       : attentionOf(core)->d;
   SmallVector<Column> rows;
   for (Column column : tile.getColumns())
     if (!llvm::is_contained(lanes, column))
@@ -205,6 +300,9 @@ Operation *Breakers::grow(Operation *core) {
        next && next->getNumResults() == 1; next = postDominator[next]) {
     if (stored.count(root->getResult(0)))
       break; // needed as it is by another core
+    if (auto it = stored.find(next->getResult(0));
+        it != stored.end() && it->second.core)
+      break; // ends the pipeline of another core
     SmallVector<Operation *> work{root};
     llvm::SmallDenseSet<Operation *> seen;
     bool fits = true;
@@ -212,7 +310,7 @@ Operation *Breakers::grow(Operation *core) {
       for (Operation *user : work.pop_back_val()->getUsers()) {
         if (!seen.insert(user).second)
           continue;
-        fits &= allowed(user, tile, row) &&
+        fits &= allowed(user, tile, row, wholeRows) &&
                 (user == next || !stored.count(user->getResult(0)));
         if (user != next && fits)
           work.push_back(user);
@@ -267,12 +365,11 @@ void Breakers::storeShared() {
         if (value != root && stored.count(value))
           continue;
         bool streams = breaker.algorithm == Breaker::Attend &&
-                       value != root && streamed.contains(op);
+                       value != root && streamed[breaker.core].contains(op);
         if (value != root && !streams)
           readers[value].insert(root);
         if (auto aggregate = dyn_cast<AggregateOp>(op);
-            aggregate && value != root && op != breaker.core &&
-            !(breaker.core && matchContraction(op))) {
+            aggregate && value != root && op != breaker.core && !streams) {
           RelType type = aggregate.getType();
           size_t kept = llvm::count_if(rootType.getColumns(), [&](Column c) {
             return type.has(c.getName());

@@ -19,7 +19,8 @@ llvm::DenseSet<mlir::Value> constantValues(mlir::func::FuncOp function);
 
 /// How the pipeline that ends at a stored value is executed.
 struct Breaker {
-  enum Algorithm { Rows, Contract, Attend, Scan } algorithm = Rows;
+  /// A contraction has a side of panels in the store, a product has none.
+  enum Algorithm { Rows, Contract, Multiply, Attend, Scan } algorithm = Rows;
   /// The contraction or softmax_sum that the pipeline is built around.
   mlir::Operation *core = nullptr;
 };
@@ -41,16 +42,22 @@ public:
   /// its softmax, and `user` as well? These it computes as it streams, also
   /// where another pipeline has stored them.
   bool streams(mlir::Value value, mlir::Operation *user) const;
+  /// The operations on that way for one softmax, in program order and without
+  /// it; none if nothing else reads what they compute.
+  llvm::SmallVector<mlir::Operation *> sharedWay(mlir::Operation *softmax) const;
 
 private:
   void findCores();
   void findStreamed(Attention form);
+  /// Is this product needed by attentions only, all of which stream it?
+  bool isStreamedOnly(mlir::Operation *product) const;
   void numberOps();
   mlir::Operation *grow(mlir::Operation *core);
   /// The operation whose result has the columns that the pipeline of `core`
   /// stores: the core, or the pack that is all that reads it.
   mlir::Operation *topOf(mlir::Operation *core);
-  bool allowed(mlir::Operation *op, rel::RelType tile, rel::RelType row);
+  bool allowed(mlir::Operation *op, rel::RelType tile, rel::RelType row,
+               bool wholeRows);
   void store(mlir::Value value);
   void storeShared();
   int64_t work(mlir::Value value, int depth = 0);
@@ -61,7 +68,9 @@ private:
   llvm::DenseMap<mlir::Operation *, mlir::Operation *> postDominator;
   llvm::MapVector<mlir::Operation *, Breaker::Algorithm> cores;
   llvm::DenseSet<mlir::Operation *> products; // joins that feed a core
-  llvm::DenseSet<mlir::Operation *> streamed; // from products to softmax_sums
+  /// From products to a softmax_sum, for each.
+  llvm::MapVector<mlir::Operation *, llvm::DenseSet<mlir::Operation *>>
+      streamed;
 };
 
 } // namespace joinery::plan

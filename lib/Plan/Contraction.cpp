@@ -57,6 +57,27 @@ std::optional<plan::Contraction> plan::matchContraction(Operation *op) {
   return result;
 }
 
+std::optional<plan::Contraction> plan::matchProduct(Operation *op) {
+  // Smaller ones would fill a tile with padding.
+  constexpr int64_t leastRows = 4, leastLanes = 8, leastDepth = 4;
+  auto match = matchContraction(op);
+  if (!match || match->leftFree.empty() || match->rightFree.empty())
+    return std::nullopt;
+  Column last = match->aggregate.getType().getColumns().back();
+  if (llvm::is_contained(match->leftFree, last)) {
+    std::swap(match->left, match->right);
+    std::swap(match->leftFree, match->rightFree);
+  }
+  auto atLeast = [](ArrayRef<Column> columns, int64_t least) {
+    auto size = product(columns).asConst();
+    return !size || *size >= least;
+  };
+  if (!atLeast(match->leftFree, leastRows) ||
+      !atLeast(match->rightFree, leastLanes) || !atLeast(match->k, leastDepth))
+    return std::nullopt;
+  return match;
+}
+
 plan::View plan::viewOf(Value value) {
   View view;
   auto type = cast<RelType>(value.getType());
@@ -209,4 +230,23 @@ std::optional<SymExpr> plan::chain(const SymExpr &offset,
     return rest[first].second;
   }
   return std::nullopt;
+}
+
+SmallVector<Column> plan::unitColumns(const SymExpr &offset,
+                                      ArrayRef<Column> columns) {
+  SmallVector<Column> found;
+  SymExpr next(1);
+  for (bool more = true; more;) {
+    more = false;
+    for (Column column : columns) {
+      auto stride = strideOf(offset, column.getName());
+      if (!stride || *stride != next || llvm::is_contained(found, column))
+        continue;
+      found.insert(found.begin(), column);
+      next = next * column.getExtent();
+      more = true;
+      break;
+    }
+  }
+  return found;
 }

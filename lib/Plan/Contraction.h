@@ -25,6 +25,10 @@ struct Contraction {
 /// every folded column.
 std::optional<Contraction> matchContraction(mlir::Operation *op);
 
+/// A contraction whose sides both have rows of their own, enough for tiles of
+/// the result: the right side is the one with the result's last column.
+std::optional<Contraction> matchProduct(mlir::Operation *op);
+
 /// A stored relation seen through rekeys: for each column of the base relation
 /// its key over the columns of the view.
 struct View {
@@ -69,6 +73,11 @@ SymExpr product(llvm::ArrayRef<rel::Column> columns);
 /// memory with one stride, which is returned; nothing if they do not.
 std::optional<SymExpr> chain(const SymExpr &offset,
                              llvm::SmallVectorImpl<rel::Column> &columns);
+
+/// Those of `columns` that walk memory element by element, from the slowest to
+/// the fastest.
+llvm::SmallVector<rel::Column> unitColumns(const SymExpr &offset,
+                                           llvm::ArrayRef<rel::Column> columns);
 
 } // namespace joinery::plan
 

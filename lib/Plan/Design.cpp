@@ -55,12 +55,16 @@ ArrayAttr Planner::chooseLayout(Value value, const Breaker &breaker,
     (inner.count(column.getName().str()) ? last : order).push_back(column);
   };
   // A contraction's own order is its rows, then the panel's columns.
-  if (breaker.algorithm == Breaker::Contract) {
-    auto match = breakers.contractionOf(breaker.core);
-    for (Column column : match->leftFree)
-      split(column);
-    for (Column column : match->rightFree)
-      split(column);
+  std::optional<Contraction> match;
+  if (breaker.algorithm == Breaker::Contract)
+    match = breakers.contractionOf(breaker.core);
+  else if (breaker.algorithm == Breaker::Multiply)
+    match = matchProduct(breaker.core);
+  if (match) {
+    for (ArrayRef<Column> part :
+         {ArrayRef(match->batch), ArrayRef(match->leftFree),
+          ArrayRef(match->rightFree)})
+      llvm::for_each(part, split);
   } else {
     for (Column column : typeOf(value).getColumns())
       split(column);
@@ -72,6 +76,7 @@ ArrayAttr Planner::chooseLayout(Value value, const Breaker &breaker,
 DictionaryAttr Planner::design(const Breaker &breaker, Breakers &breakers,
                                Value root) {
   if (breaker.algorithm == Breaker::Rows ||
+      breaker.algorithm == Breaker::Multiply ||
       breaker.algorithm == Breaker::Scan)
     return {};
   if (breaker.algorithm == Breaker::Attend) {

@@ -198,15 +198,21 @@ LogicalResult Planner::run() {
     layouts.push_back(chooseLayout(value, breaker, breakers));
     designs.push_back(design(breaker, breakers, value));
   }
-  const StringRef names[] = {"rows", "contraction", "attention", "scan"};
+  const StringRef names[] = {"rows", "contraction", "product", "attention",
+                             "scan"};
   for (auto [i, entry] : llvm::enumerate(ordered))
     materialize(entry.first, layouts[i], names[entry.second.algorithm],
                 designs[i], [&](OpOperand &use) {
                   return breakers.streams(entry.first, use.getOwner());
                 });
+  for (auto &[value, breaker] : ordered)
+    if (breaker.algorithm == Breaker::Attend)
+      ownScores(cast<AggregateOp>(breaker.core), breakers);
   for (auto &[value, breaker] : ordered) {
     if (breaker.algorithm == Breaker::Contract) {
       planContraction(cast<AggregateOp>(breaker.core), breakers);
+    } else if (breaker.algorithm == Breaker::Multiply) {
+      planProduct(cast<AggregateOp>(breaker.core), breakers);
     } else if (breaker.algorithm == Breaker::Attend) {
       planAttention(*breakers.attentionOf(breaker.core));
     }

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Plan/Planner.h"
+#include "mlir/IR/IRMapping.h"
 
 using namespace mlir;
 using namespace joinery;
@@ -112,6 +113,56 @@ void Planner::planContraction(AggregateOp op, Breakers &breakers) {
       operand.set(view);
 }
 
+/// Both sides of a product have their innermost folded columns in common: those
+/// that the side which is computed holds element by element.
+void Planner::planProduct(AggregateOp op, Breakers &breakers) {
+  // A shorter run of elements is not worth a call for each.
+  constexpr int64_t leastRun = 8;
+  auto form = *matchProduct(op);
+  SmallVector<Column> inner;
+  auto layOut = [&](Value operand, ArrayRef<Column> free, bool leads) {
+    bool isTable = breakers.isConstant(operand);
+    auto offset = isTable || packedViewOf(operand)
+                      ? std::nullopt
+                      : storedOffset(viewOf(operand));
+    SmallVector<Column> rows(free), unit;
+    if (offset && chain(*offset, rows)) {
+      unit = unitColumns(*offset, leads ? form.k : inner);
+      auto run = product(unit).asConst(), all = product(form.k).asConst();
+      if (leads &&
+          (unit.size() == form.k.size() || (all && run && *run >= leastRun)))
+        inner = unit;
+      if (!inner.empty() && unit == inner)
+        return;
+    }
+    if (leads)
+      inner = form.k;
+    SmallVector<Column> order(form.batch);
+    llvm::append_range(order, free);
+    for (Column column : form.k)
+      if (!llvm::is_contained(inner, column))
+        order.push_back(column);
+    llvm::append_range(order, inner);
+    if (!isTable) {
+      materialize(operand, plainLayout(order), "rows", {});
+      return;
+    }
+    b.setInsertionPoint(form.join);
+    Value table = MaterializeOp::create(
+        b, op.getLoc(), typeOf(operand).withLayout(plainLayout(order)), operand,
+        b.getStringAttr("table"), DictionaryAttr());
+    for (OpOperand &use : form.join->getOpOperands())
+      if (use.get() == operand)
+        use.set(table);
+  };
+  bool rightLeads = breakers.isConstant(form.left);
+  if (rightLeads)
+    layOut(form.right, form.rightFree, true);
+  layOut(form.left, form.leftFree, !rightLeads);
+  if (!rightLeads)
+    layOut(form.right, form.rightFree, false);
+}
+
 /// An operand of an attention must be walked over `walked` in rows of `inner`,
 /// in a way that `fits`; its second argument is the column of packed rows, if
 /// they are.
@@ -175,6 +226,17 @@ static void packQueries(OpBuilder &b, PackOp pack, Value rank, JoinOp scores,
       cast<TypedAttr>(b.getZeroAttr(type.getElementType())));
   scores->replaceUsesOfWith(query, view);
   query = view;
+}
+
+void Planner::ownScores(AggregateOp softmax, Breakers &breakers) {
+  auto way = breakers.sharedWay(softmax);
+  if (way.empty())
+    return;
+  b.setInsertionPoint(softmax);
+  IRMapping copies;
+  for (Operation *op : way)
+    b.clone(*op, copies);
+  softmax->setOperand(0, copies.lookup(softmax.getInputs()[0]));
 }
 
 void Planner::planAttention(Attention form) {

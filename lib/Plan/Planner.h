@@ -30,7 +30,11 @@ public:
 private:
   void borderResults();
   void planContraction(rel::AggregateOp op, Breakers &breakers);
+  void planProduct(rel::AggregateOp op, Breakers &breakers);
   void planAttention(Attention form);
+  /// Gives an attention operations of its own for what it streams, if others
+  /// compute it as well: they lay out operands in their way.
+  void ownScores(rel::AggregateOp softmax, Breakers &breakers);
   void layOutOperand(
       mlir::Value operand, llvm::ArrayRef<rel::Column> walked,
       llvm::ArrayRef<rel::Column> inner,

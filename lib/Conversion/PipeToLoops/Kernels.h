@@ -29,6 +29,7 @@ struct KernelCost {
 /// an error at the kernel if it does not have the form of its algorithm.
 mlir::FailureOr<KernelCost> emitRows(KernelEmitter &e);
 mlir::FailureOr<KernelCost> emitContraction(KernelEmitter &e);
+mlir::FailureOr<KernelCost> emitProduct(KernelEmitter &e);
 mlir::FailureOr<KernelCost> emitAttention(KernelEmitter &e);
 mlir::FailureOr<KernelCost> emitScan(KernelEmitter &e);
 

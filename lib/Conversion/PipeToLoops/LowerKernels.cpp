@@ -149,6 +149,7 @@ joinery::lowerKernels(ModuleOp module, ArrayRef<const Isa *> isas,
                                 checkNumber);
       FailureOr<lowering::KernelCost> cost =
           kernel.getAlgorithm() == "contraction" ? lowering::emitContraction(e)
+          : kernel.getAlgorithm() == "product"   ? lowering::emitProduct(e)
           : kernel.getAlgorithm() == "attention" ? lowering::emitAttention(e)
           : kernel.getAlgorithm() == "scan"      ? lowering::emitScan(e)
                                                  : lowering::emitRows(e);

@@ -1,0 +1,228 @@
+//===- ProductKernel.cpp - Contractions of what a run computes ------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// for each key of the columns that both sides have, each block of rows (tasks)
+//   for each panel of the right side's rows, the lanes
+//     for each key of the outer folded columns (taps of a convolution)
+//       pack the panel: lanes by inner folded columns, transposed
+//       micro-kernel into a tile of scratch
+//     for each row of the tile: the epilogue, store
+// Packing costs one pass over the panel for a block of rows.
+//
+//===----------------------------------------------------------------------===//
+
+#include "joinery/CodeGen/MicroKernel.h"
+#include "lib/Conversion/PipeToLoops/Kernels.h"
+#include "lib/Plan/Contraction.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::lowering;
+using namespace joinery::rel;
+
+namespace {
+/// One side: where its elements lie, and the distance of two of its rows.
+struct Factor {
+  Value pointer;
+  SymExpr offset, stride;
+  SmallVector<Column> free, unit;
+};
+
+class ProductKernel {
+public:
+  explicit ProductKernel(KernelEmitter &e) : e(e) {}
+  LogicalResult match();
+  KernelCost emit();
+
+private:
+  LogicalResult match(Value relation, ArrayRef<Column> free, Factor &out);
+  /// The element of a side at `keys`; its columns without a key are at 0.
+  Value at(const Factor &side, const Keys &keys);
+  void emitTask(Value task);
+  void multiply(const Keys &keys, Value row0, Value count, Value lane0,
+                Value lanes);
+  void epilogue(const Keys &keys, Value row0, Value count, Value lane0,
+                Value lanes);
+
+  /// Rows of a task, and lanes of a panel at most: a tile stays in a level-2
+  /// cache beside its panel.
+  static constexpr int64_t rowBlock = 192, mostLanes = 48;
+
+  KernelEmitter &e;
+  plan::Contraction form;
+  Factor left, right;
+  SmallVector<Column> outer, inner; // the folded columns
+  int64_t width = mostLanes;
+  SymExpr rows, lanesAll, depth, blocks;
+  Value tile, panel;
+};
+} // namespace
+
+LogicalResult ProductKernel::match(Value relation, ArrayRef<Column> free,
+                                   Factor &out) {
+  plan::View view = plan::viewOf(relation);
+  auto argument = dyn_cast<BlockArgument>(view.base);
+  auto offset = argument ? plan::viewOffset(
+                               view, cast<RelType>(argument.getType()))
+                         : std::nullopt;
+  if (!offset)
+    return e.kernel.emitError("a side of the product is not stored");
+  out.free.assign(free.begin(), free.end());
+  auto stride = plan::chain(*offset, out.free);
+  if (!stride)
+    return e.kernel.emitError("the rows of the product have no stride");
+  out.pointer = e.bufferOf(argument);
+  out.offset = *offset;
+  out.stride = *stride;
+  out.unit = plan::unitColumns(*offset, form.k);
+  return success();
+}
+
+LogicalResult ProductKernel::match() {
+  std::optional<plan::Contraction> found;
+  for (Operation &op : e.kernel.getBody().front())
+    if (auto product = plan::matchProduct(&op))
+      found = product;
+  if (!found)
+    return e.kernel.emitError("there is no product in the kernel");
+  form = *found;
+  if (failed(match(form.left, form.leftFree, left)) ||
+      failed(match(form.right, form.rightFree, right)))
+    return failure();
+  inner = left.unit.size() < right.unit.size() ? left.unit : right.unit;
+  for (const Factor *side : {&left, &right})
+    if (ArrayRef(side->unit).take_back(inner.size()) != ArrayRef(inner))
+      return e.kernel.emitError("the sides of the product order their columns "
+                                "differently");
+  for (Column column : form.k)
+    if (!llvm::is_contained(inner, column))
+      outer.push_back(column);
+  if (inner.empty() || !plan::product(outer).asConst())
+    return e.kernel.emitError("the product folds no run of elements");
+  return success();
+}
+
+Value ProductKernel::at(const Factor &side, const Keys &keys) {
+  SymExpr start = side.offset.substitute(
+      [&](StringRef symbol) -> std::optional<SymExpr> {
+        if (!symbol.consume_front("#"))
+          return std::nullopt;
+        auto it = keys.find(symbol.str());
+        return it == keys.end() ? SymExpr(0) : it->second;
+      });
+  return e.offset(side.pointer, e.value(joinDigits(start)), e.b.getF32Type());
+}
+
+/// The tile: `count` rows from row0 by `lanes` lanes from lane0.
+void ProductKernel::multiply(const Keys &keys, Value row0, Value count,
+                             Value lane0, Value lanes) {
+  OpBuilder &b = e.b;
+  Type f32 = b.getF32Type();
+  auto module = cast<ModuleOp>(e.function->getParentOp());
+  auto gemm = getOrCreateGemm(module, e.target, width);
+  auto transpose = getOrCreateTranspose(module, e.target);
+  Value none = LLVM::ZeroOp::create(b, e.loc, e.scratch.getType());
+  SymExpr steps = plan::product(outer);
+  e.loop(e.index(0), e.value(steps), e.index(1), {},
+         [&](Value step, ValueRange) -> SmallVector<Value> {
+           Keys here = keys;
+           e.splitRow(e.atom(step, steps), outer, here);
+           auto rowsOf = [&](const Factor &side, Value first) {
+             return e.offset(at(side, here), e.mul(first, e.value(side.stride)),
+                             f32);
+           };
+           func::CallOp::create(
+               b, e.loc, transpose,
+               ValueRange{rowsOf(right, lane0), e.value(right.stride), none,
+                          lanes, e.value(depth), panel, e.index(width)});
+           Value accumulate = e.compare(arith::CmpIPredicate::sgt, step,
+                                        e.index(0));
+           func::CallOp::create(
+               b, e.loc, gemm,
+               ValueRange{rowsOf(left, row0), e.value(left.stride), panel,
+                          e.index(width), tile, e.index(width), count,
+                          e.value(depth), accumulate, none});
+           return {};
+         });
+}
+
+void ProductKernel::epilogue(const Keys &keys, Value row0, Value count,
+                             Value lane0, Value lanes) {
+  auto total = lanesAll.asConst();
+  bool whole = total && *total % e.target.lanes == 0;
+  e.loop(e.index(0), count, e.index(1), {},
+         [&](Value r, ValueRange) -> SmallVector<Value> {
+           Keys here = keys;
+           e.splitRow(e.atom(e.add(row0, r), rows), left.free, here);
+           SymExpr local = e.atom(e.mul(r, e.index(width)), std::nullopt);
+           SymExpr before = e.atom(lane0, lanesAll);
+           e.overrides[form.aggregate.getResult().getAsOpaquePointer()] =
+               [&, local, before](const Keys &at) {
+                 SymExpr lane;
+                 for (Column column : right.free)
+                   lane = lane * column.getExtent() +
+                          at.at(column.getName().str());
+                 return e.load(tile, joinDigits(local + lane - before),
+                               e.b.getF32Type());
+               };
+           emitLanes(e, rootOf(e), here, right.free, lane0,
+                     e.add(lane0, lanes), whole);
+           e.overrides.clear();
+           return {};
+         });
+}
+
+void ProductKernel::emitTask(Value task) {
+  Value count = e.value(blocks);
+  Value number = arith::DivUIOp::create(e.b, e.loc, task, count);
+  Value row0 = e.mul(arith::RemUIOp::create(e.b, e.loc, task, count),
+                     e.index(rowBlock));
+  Value rowCount = e.min(e.sub(e.value(rows), row0), e.index(rowBlock));
+  Keys keys;
+  e.splitRow(e.atom(number, plan::product(form.batch)), form.batch, keys);
+  e.loop(e.index(0), e.value(lanesAll), e.index(width), {},
+         [&](Value lane0, ValueRange) -> SmallVector<Value> {
+           Value lanes = e.min(e.sub(e.value(lanesAll), lane0),
+                               e.index(width));
+           multiply(keys, row0, rowCount, lane0, lanes);
+           epilogue(keys, row0, rowCount, lane0, lanes);
+           return {};
+         });
+}
+
+KernelCost ProductKernel::emit() {
+  rows = plan::product(left.free);
+  lanesAll = plan::product(right.free);
+  depth = plan::product(inner);
+  blocks = SymExpr::floorDiv(rows + SymExpr(rowBlock - 1), rowBlock);
+  if (auto few = lanesAll.asConst(); few && *few < mostLanes)
+    width = llvm::alignTo(*few, 16);
+  auto scratch = [&](const SymExpr &elements) {
+    return e.offset(e.scratch,
+                    e.value(e.allocateScratch(elements * SymExpr(4))),
+                    e.b.getI8Type());
+  };
+  tile = scratch(SymExpr(llvm::alignTo(rowBlock, e.target.mr) * width));
+  panel = scratch(depth * SymExpr(width));
+  e.loop(e.begin, e.end, e.index(1), {},
+         [&](Value task, ValueRange) -> SmallVector<Value> {
+           emitTask(task);
+           return {};
+         });
+  KernelCost cost;
+  cost.tasks = plan::product(form.batch) * blocks;
+  cost.scratch = e.scratchBytes;
+  return cost;
+}
+
+FailureOr<KernelCost> lowering::emitProduct(KernelEmitter &e) {
+  ProductKernel kernel(e);
+  if (failed(kernel.match()))
+    return failure();
+  return kernel.emit();
+}
