@@ -104,3 +104,26 @@ func.func @masked(%s: !s, %v: !v) -> !h {
   %h = rel.rekey %y [s = "16 * #g + #s"] : !y -> !h
   return %h : !h
 }
+
+// -----
+
+!x = !rel.rel<[b: ?B, n: 6, s: ?S, d: 4] x f32>
+!t = !rel.rel<[k: 8, h: 24] x f32>
+
+// Tests that a key which two rekeys cancel out leaves a join's operand.
+// CHECK-LABEL: func.func @drops_cancelled_keys
+// CHECK: %[[T:.+]] = rel.rekey %{{.+}} [h = "#d + 4 * #n"]
+// CHECK-SAME: -> <[k: 8, n: 6, d: 4] x f32>
+// CHECK: rel.join %{{.+}}, %[[T]]
+rel.table @w : !t from "w" at 0 length 768
+func.func @drops_cancelled_keys(%x: !x) -> !rel.rel<[b: ?B, n: 6, s: ?S, d: 4, k: 8] x f32> {
+  %w = rel.scan @w : !t
+  %i = rel.rekey %w [h = "#d + 4 * (#i mod 6)"] : !t -> !rel.rel<[i: "6 * ?B", k: 8, d: 4] x f32>
+  %o = rel.rekey %i [i = "6 * #b + #n"] : !rel.rel<[i: "6 * ?B", k: 8, d: 4] x f32> -> !rel.rel<[b: ?B, n: 6, k: 8, d: 4] x f32>
+  %y = rel.join %x, %o : (!x, !rel.rel<[b: ?B, n: 6, k: 8, d: 4] x f32>) -> !rel.rel<[b: ?B, n: 6, s: ?S, d: 4, k: 8] x f32> {
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.mulf %a, %b : f32
+    rel.yield %0 : f32
+  }
+  return %y : !rel.rel<[b: ?B, n: 6, s: ?S, d: 4, k: 8] x f32>
+}
