@@ -279,6 +279,27 @@ bool Breakers::allowed(Operation *op, RelType tile, RelType row,
   return false;
 }
 
+/// Does the pipeline of another core compute `op`, or end in it? Those have
+/// grown before.
+bool Breakers::meetsOther(Operation *op, Operation *core) const {
+  if (auto it = stored.find(op->getResult(0));
+      it != stored.end() && it->second.core)
+    return true;
+  SmallVector<Operation *> work{op};
+  llvm::SmallDenseSet<Operation *> seen;
+  while (!work.empty())
+    for (Value operand : work.pop_back_val()->getOperands()) {
+      Operation *next = operand.getDefiningOp();
+      if (!next || next == core || stored.count(operand) ||
+          !seen.insert(next).second)
+        continue;
+      if (cores.count(next))
+        return true;
+      work.push_back(next);
+    }
+  return false;
+}
+
 /// The last value that the pipeline of `core` can compute: the farthest
 /// post-dominator such that all between is local to rows.
 Operation *Breakers::grow(Operation *core) {
@@ -300,9 +321,8 @@ Operation *Breakers::grow(Operation *core) {
        next && next->getNumResults() == 1; next = postDominator[next]) {
     if (stored.count(root->getResult(0)))
       break; // needed as it is by another core
-    if (auto it = stored.find(next->getResult(0));
-        it != stored.end() && it->second.core)
-      break; // ends the pipeline of another core
+    if (algorithm == Breaker::Multiply && meetsOther(next, core))
+      break;
     SmallVector<Operation *> work{root};
     llvm::SmallDenseSet<Operation *> seen;
     bool fits = true;

@@ -53,6 +53,7 @@ private:
   bool isStreamedOnly(mlir::Operation *product) const;
   void numberOps();
   mlir::Operation *grow(mlir::Operation *core);
+  bool meetsOther(mlir::Operation *op, mlir::Operation *core) const;
   /// The operation whose result has the columns that the pipeline of `core`
   /// stores: the core, or the pack that is all that reads it.
   mlir::Operation *topOf(mlir::Operation *core);
