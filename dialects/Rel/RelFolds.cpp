@@ -38,23 +38,11 @@ struct ComposeRekeys : OpRewritePattern<RekeyOp> {
       return rewriter.notifyMatchFailure(
           outer, "the outer default would need a new domain");
     RelType result = outer.getType();
-    auto bounds = [&](StringRef symbol) -> std::optional<SymExpr> {
-      if (symbol.consume_front("#") && result.has(symbol))
-        return result.extentOf(symbol);
-      return std::nullopt;
-    };
     SmallVector<StringRef> sources;
     SmallVector<std::string> texts;
     std::set<std::string> used;
     for (Column column : inner.getInput().getType().getColumns()) {
-      SymExpr composed =
-          inner.sourceKey(column.getName())
-              .substitute([&](StringRef symbol) -> std::optional<SymExpr> {
-                if (!symbol.consume_front("#"))
-                  return std::nullopt;
-                return outer.sourceKey(symbol);
-              })
-              .simplify(bounds);
+      SymExpr composed = outer.overResult(inner.sourceKey(column.getName()));
       composed.collect(used);
       if (composed == SymExpr::key(column.getName()))
         continue; // columns that are not named keep their name

@@ -208,6 +208,22 @@ SymExpr RekeyOp::sourceKey(StringRef name) {
   return SymExpr::key(name);
 }
 
+SymExpr RekeyOp::overResult(const SymExpr &expr) {
+  RelType result = getType();
+  auto bounds = [&](StringRef symbol) -> std::optional<SymExpr> {
+    if (symbol.consume_front("#") && result.has(symbol))
+      return result.extentOf(symbol);
+    return std::nullopt;
+  };
+  return expr
+      .substitute([&](StringRef symbol) -> std::optional<SymExpr> {
+        if (!symbol.consume_front("#"))
+          return std::nullopt;
+        return sourceKey(symbol);
+      })
+      .simplify(bounds);
+}
+
 bool RekeyOp::isRename() {
   std::set<std::string> used;
   for (Column column : getInput().getType().getColumns()) {

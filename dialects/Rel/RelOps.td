@@ -106,6 +106,8 @@ def Rel_RekeyOp : Rel_Op<"rekey", [Pure]> {
   let extraClassDeclaration = [{
     /// The source key of the input's column `name`, over the result's keys.
     SymExpr sourceKey(::llvm::StringRef name);
+    /// An expression over the input's keys as one over the result's.
+    SymExpr overResult(const SymExpr &expr);
     /// True if the map only renames columns.
     bool isRename();
   }];

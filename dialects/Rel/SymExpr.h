@@ -56,6 +56,10 @@ public:
   /// What has no value in 64 bits.
   static SymExpr overflow();
   static SymExpr floorDiv(const SymExpr &a, const SymExpr &b);
+  /// a / by, rounded up.
+  static SymExpr ceilDiv(const SymExpr &a, int64_t by) {
+    return floorDiv(a + SymExpr(by - 1), by);
+  }
   static SymExpr mod(const SymExpr &a, const SymExpr &b);
   static SymExpr min(const SymExpr &a, const SymExpr &b);
   static SymExpr max(const SymExpr &a, const SymExpr &b);

@@ -129,7 +129,8 @@ bool optimize::isPart(RekeyOp rekey) {
 }
 
 bool optimize::enlarges(RekeyOp rekey) {
-  return !isPart(rekey) && !atMost(rekey.getType().size(), rekey.getInput().getType().size());
+  return !isPart(rekey) &&
+         !atMost(rekey.getType().size(), rekey.getInput().getType().size());
 }
 
 std::function<std::optional<SymExpr>(StringRef)>
@@ -437,15 +438,7 @@ std::optional<SymExpr> optimize::keyExpression(Value value) {
     if (rekey.getOtherwise())
       return std::nullopt;
     auto source = keyExpression(rekey.getInput());
-    if (!source)
-      return std::nullopt;
-    return source
-        ->substitute([&](StringRef symbol) -> std::optional<SymExpr> {
-          if (!symbol.consume_front("#"))
-            return std::nullopt;
-          return rekey.sourceKey(symbol);
-        })
-        .simplify(bounds);
+    return source ? std::optional(rekey.overResult(*source)) : std::nullopt;
   }
   auto join = value.getDefiningOp<JoinOp>();
   if (!join)

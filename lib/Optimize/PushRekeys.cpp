@@ -129,13 +129,7 @@ struct DropCancelledKeys : OpRewritePattern<JoinOp> {
       KeyMap map;
       std::set<std::string> used;
       for (auto &[name, key] : keyMapOf(inner)) {
-        map[name] =
-            key.substitute([&](StringRef symbol) -> std::optional<SymExpr> {
-                 if (!symbol.consume_front("#"))
-                   return std::nullopt;
-                 return outer.sourceKey(symbol);
-               })
-                .simplify(boundsOf(outer.getType()));
+        map[name] = outer.overResult(key);
         map[name].collect(used);
       }
       bool cancels = false, elsewhere = true;

@@ -132,9 +132,6 @@ static bool takeScores(Attention &form, const Contraction &scores) {
     return false;
   RelType scoreType = typeOf(form.softmax.getInputs()[0]),
           valueType = typeOf(form.weighted);
-  form.s.clear();
-  form.d.clear();
-  form.outer.clear();
   for (Column column : form.softmax.getType().getColumns()) {
     if (!scoreType.has(column.getName()))
       form.d.push_back(column);
@@ -150,23 +147,25 @@ static bool takeScores(Attention &form, const Contraction &scores) {
 /// Of the contractions in the scores, the one that is streamed has the most
 /// queries, and of these the deepest: the rest (scores of positions, say) are
 /// stored, and read key by key.
-static bool chooseScores(Attention &form,
-                         function_ref<bool(Value)> isConstant) {
-  std::optional<Contraction> best;
+static std::optional<Attention>
+chooseScores(const Attention &form, function_ref<bool(Value)> isConstant) {
+  std::optional<Attention> best;
   std::pair<size_t, int64_t> most;
+  AggregateOp softmax = form.softmax;
   for (const Contraction &scores :
-       findScores(form.softmax.getInputs()[0], form.t)) {
+       findScores(softmax.getInputs()[0], form.t)) {
+    Attention candidate = form;
     if (isConstant(scores.left) || isConstant(scores.right) ||
-        !takeScores(form, scores))
+        !takeScores(candidate, scores))
       continue;
-    std::pair<size_t, int64_t> size(form.s.size(),
+    std::pair<size_t, int64_t> size(candidate.s.size(),
                                     *product(scores.k).asConst());
     if (best && size <= most)
       continue;
-    best = scores;
+    best = std::move(candidate);
     most = size;
   }
-  return best && takeScores(form, *best);
+  return best;
 }
 
 std::optional<Attention>
@@ -188,9 +187,10 @@ plan::matchAttention(Operation *op, function_ref<bool(Value)> isConstant) {
   }
   if (isConstant(form.weighted))
     return std::nullopt;
-  if (!chooseScores(form, isConstant))
+  auto chosen = chooseScores(form, isConstant);
+  if (!chosen)
     return std::nullopt;
-  findKeySelects(form);
-  form.readsKeyNumbers = readsKeyNumbers(form);
-  return form;
+  findKeySelects(*chosen);
+  chosen->readsKeyNumbers = readsKeyNumbers(*chosen);
+  return chosen;
 }

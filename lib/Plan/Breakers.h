@@ -14,8 +14,14 @@
 
 namespace joinery::plan {
 
-/// The values that depend on tables only.
+/// The values that depend on tables only, but for large ones that are cheaper
+/// to compute than to store.
 llvm::DenseSet<mlir::Value> constantValues(mlir::func::FuncOp function);
+/// Is `user` part of a run, no constant itself and no table?
+bool isReader(mlir::Operation *user,
+              const llvm::DenseSet<mlir::Value> &constants);
+bool isReadByRun(mlir::Value constant,
+                 const llvm::DenseSet<mlir::Value> &constants);
 
 /// How the pipeline that ends at a stored value is executed.
 struct Breaker {

@@ -64,10 +64,8 @@ std::optional<plan::Contraction> plan::matchProduct(Operation *op) {
   if (!match || match->leftFree.empty() || match->rightFree.empty())
     return std::nullopt;
   Column last = match->aggregate.getType().getColumns().back();
-  if (llvm::is_contained(match->leftFree, last)) {
-    std::swap(match->left, match->right);
-    std::swap(match->leftFree, match->rightFree);
-  }
+  if (llvm::is_contained(match->leftFree, last))
+    match->swapSides();
   auto atLeast = [](ArrayRef<Column> columns, int64_t least) {
     auto size = product(columns).asConst();
     return !size || *size >= least;

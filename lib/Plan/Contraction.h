@@ -19,6 +19,11 @@ struct Contraction {
   rel::JoinOp join;
   mlir::Value left, right;
   llvm::SmallVector<rel::Column> k, leftFree, rightFree, batch;
+
+  void swapSides() {
+    std::swap(left, right);
+    std::swap(leftFree, rightFree);
+  }
 };
 
 /// Recognises `aggregate sum (join {mulf})` of two relations; both must have

@@ -117,6 +117,11 @@ MaterializeOp Planner::materialize(Value value, ArrayAttr layout,
   return op;
 }
 
+Value Planner::storeTable(Location loc, Value value, ArrayAttr layout) {
+  return MaterializeOp::create(b, loc, typeOf(value).withLayout(layout), value,
+                               b.getStringAttr("table"), DictionaryAttr());
+}
+
 void Planner::materializeConstants() {
   // What a running pipeline reads of a constant is a table, in the order that
   // its reader asks for; a single element is part of the code.
@@ -131,13 +136,8 @@ void Planner::materializeConstants() {
     if (typeOf(value).getColumns().empty() && isa<JoinOp>(op) &&
         op.getNumOperands() == 0)
       continue;
-    bool read = llvm::any_of(op.getUsers(), [&](Operation *user) {
-      return !isa<MaterializeOp>(user) &&
-             (user->getNumResults() != 1 ||
-              !constants.contains(user->getResult(0)));
-    });
     // A range is cheaper to compute than to read.
-    if (read && !isa<RangeOp>(op))
+    if (isReadByRun(value, constants) && !isa<RangeOp>(op))
       tables.push_back(value);
   }
   for (Value value : tables) {
@@ -153,11 +153,6 @@ void Planner::materializeConstants() {
           .push_back(column);
     order.append(last);
     b.setInsertionPointAfterValue(value);
-    auto runningReader = [&](Operation *owner) {
-      return !isa<MaterializeOp>(owner) &&
-             (owner->getNumResults() != 1 ||
-              !constants.contains(owner->getResult(0)));
-    };
     // Rows that are looked up (embeddings) are summed and normalised: they
     // stand bf16 as well as weights do. Small tables would save nothing.
     bool half = options.precision == Precision::BF16 && !looked.empty() &&
@@ -165,13 +160,11 @@ void Planner::materializeConstants() {
                 product(typeOf(value).getColumns()).asConst().value_or(0) >=
                     kLeastHalfTable;
     Value kept = half ? castElements(value, b.getBF16Type()) : value;
-    Value table = MaterializeOp::create(
-        b, value.getLoc(), typeOf(kept).withLayout(plainLayout(order)), kept,
-        b.getStringAttr("table"), DictionaryAttr());
+    Value table = storeTable(value.getLoc(), kept, plainLayout(order));
     Value read = half ? castElements(table, b.getF32Type()) : table;
     value.replaceUsesWithIf(read, [&](OpOperand &use) {
       return use.getOwner() != kept.getDefiningOp() &&
-             runningReader(use.getOwner());
+             isReader(use.getOwner(), constants);
     });
   }
 }

@@ -99,18 +99,14 @@ void Planner::planContraction(AggregateOp op, Breakers &breakers) {
   digit(j, "%", width);
   if (pairs)
     digit(folded.front(), "%", kPairDepth);
-  Value table = MaterializeOp::create(
-      b, op.getLoc(), typeOf(panels).withLayout(b.getArrayAttr(layout)), panels,
-      b.getStringAttr("table"), DictionaryAttr());
+  Value table = storeTable(op.getLoc(), panels, b.getArrayAttr(layout));
   if (pairs)
     table = castElements(table, b.getF32Type());
   SmallVector<StringRef> viewExprs(viewTexts.begin(), viewTexts.end());
   Value view = RekeyOp::create(
       b, op.getLoc(), typeOf(match->right), table,
       b.getStrArrayAttr(panelNames), b.getStrArrayAttr(viewExprs), TypedAttr());
-  for (OpOperand &operand : match->join->getOpOperands())
-    if (operand.get() == match->right)
-      operand.set(view);
+  match->join->replaceUsesOfWith(match->right, view);
 }
 
 /// Both sides of a product have their innermost folded columns in common: those
@@ -119,48 +115,44 @@ void Planner::planProduct(AggregateOp op, Breakers &breakers) {
   // A shorter run of elements is not worth a call for each.
   constexpr int64_t leastRun = 8;
   auto form = *matchProduct(op);
-  SmallVector<Column> inner;
-  auto layOut = [&](Value operand, ArrayRef<Column> free, bool leads) {
-    bool isTable = breakers.isConstant(operand);
-    auto offset = isTable || packedViewOf(operand)
-                      ? std::nullopt
-                      : storedOffset(viewOf(operand));
-    SmallVector<Column> rows(free), unit;
-    if (offset && chain(*offset, rows)) {
-      unit = unitColumns(*offset, leads ? form.k : inner);
-      auto run = product(unit).asConst(), all = product(form.k).asConst();
-      if (leads &&
-          (unit.size() == form.k.size() || (all && run && *run >= leastRun)))
-        inner = unit;
-      if (!inner.empty() && unit == inner)
-        return;
-    }
-    if (leads)
-      inner = form.k;
+  if (breakers.isConstant(form.left))
+    form.swapSides();
+  // The offset of a side that is stored, if its rows have a stride.
+  auto walkable = [&](Value side,
+                      ArrayRef<Column> free) -> std::optional<SymExpr> {
+    if (breakers.isConstant(side) || packedViewOf(side))
+      return std::nullopt;
+    auto offset = storedOffset(viewOf(side));
+    SmallVector<Column> rows(free);
+    return offset && chain(*offset, rows) ? offset : std::nullopt;
+  };
+  auto copy = [&](Value side, ArrayRef<Column> free, ArrayRef<Column> inner) {
     SmallVector<Column> order(form.batch);
     llvm::append_range(order, free);
     for (Column column : form.k)
       if (!llvm::is_contained(inner, column))
         order.push_back(column);
     llvm::append_range(order, inner);
-    if (!isTable) {
-      materialize(operand, plainLayout(order), "rows", {});
+    if (!breakers.isConstant(side)) {
+      materialize(side, plainLayout(order), "rows", {});
       return;
     }
     b.setInsertionPoint(form.join);
-    Value table = MaterializeOp::create(
-        b, op.getLoc(), typeOf(operand).withLayout(plainLayout(order)), operand,
-        b.getStringAttr("table"), DictionaryAttr());
-    for (OpOperand &use : form.join->getOpOperands())
-      if (use.get() == operand)
-        use.set(table);
+    form.join->replaceUsesOfWith(
+        side, storeTable(op.getLoc(), side, plainLayout(order)));
   };
-  bool rightLeads = breakers.isConstant(form.left);
-  if (rightLeads)
-    layOut(form.right, form.rightFree, true);
-  layOut(form.left, form.leftFree, !rightLeads);
-  if (!rightLeads)
-    layOut(form.right, form.rightFree, false);
+  SmallVector<Column> inner;
+  if (auto offset = walkable(form.left, form.leftFree))
+    inner = unitColumns(*offset, form.k);
+  auto run = product(inner).asConst();
+  bool whole = inner.size() == form.k.size();
+  if (!whole && !(run && *run >= leastRun && product(form.k).isConst())) {
+    inner = form.k;
+    copy(form.left, form.leftFree, inner);
+  }
+  auto offset = walkable(form.right, form.rightFree);
+  if (!offset || unitColumns(*offset, inner) != inner)
+    copy(form.right, form.rightFree, inner);
 }
 
 /// An operand of an attention must be walked over `walked` in rows of `inner`,

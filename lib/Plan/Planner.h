@@ -41,6 +41,9 @@ private:
       llvm::function_ref<bool(const SymExpr &, llvm::ArrayRef<rel::Column>)>
           fits);
   void materializeConstants();
+  /// Makes a constant a table of the store, named after the node of `loc`.
+  mlir::Value storeTable(mlir::Location loc, mlir::Value value,
+                         mlir::ArrayAttr layout);
   mlir::Value castElements(mlir::Value value, mlir::Type element);
   mlir::ArrayAttr plainLayout(llvm::ArrayRef<rel::Column> columns);
   /// Stores a value; all that reads it reads what is stored, but for uses that

@@ -253,9 +253,7 @@ void ProgramBuilder::buffer(Value value, prog::BufferKind kind,
     } else {
       block.getAsInteger(10, width);
       bytes = bytes * (digit.contains('/')
-                           ? SymExpr::floorDiv(type.extentOf(name) +
-                                                   SymExpr(width - 1),
-                                               width)
+                           ? SymExpr::ceilDiv(type.extentOf(name), width)
                            : SymExpr(width));
     }
   }

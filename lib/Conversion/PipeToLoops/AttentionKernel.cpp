@@ -49,18 +49,10 @@ Segment Attention::segment(const AttentionOperand &operand, const Keys &keys) {
 /// count its rows, at 0.
 Value Attention::rowsAt(const AttentionOperand &operand, const Keys &keys,
                         const Segment &segment) {
-  std::string row =
-      operand.unpack ? AttentionOperand(operand).unpack.getRow().str() : "";
-  SymExpr start = operand.offset.substitute(
-      [&](StringRef symbol) -> std::optional<SymExpr> {
-        if (!symbol.consume_front("#"))
-          return std::nullopt;
-        if (!row.empty() && symbol == row)
-          return e.atom(segment.first, std::nullopt);
-        auto it = keys.find(symbol.str());
-        return it == keys.end() ? SymExpr(0) : it->second;
-      });
-  return e.offset(operand.pointer, e.value(joinDigits(start)),
+  Keys first = keys;
+  if (UnpackOp unpack = operand.unpack)
+    first[unpack.getRow().str()] = e.atom(segment.first, std::nullopt);
+  return e.offset(operand.pointer, e.value(startOf(operand.offset, first)),
                   e.b.getF32Type());
 }
 
@@ -342,9 +334,7 @@ void Attention::emitResult(const Task &task, Value s0, Value count) {
 
 KernelCost Attention::emit() {
   SymExpr keys = plan::product(form.t);
-  SymExpr paddedKeys =
-      SymExpr::floorDiv(keys + SymExpr(keyPanel - 1), keyPanel) *
-      SymExpr(keyPanel);
+  SymExpr paddedKeys = SymExpr::ceilDiv(keys, keyPanel) * SymExpr(keyPanel);
   listAt = e.allocateScratch(keys * SymExpr(4) + SymExpr(64));
   int64_t valueBytes = 4 * paddedWidth / (pairs ? kPairDepth : 1);
   keysAt = e.allocateScratch(paddedKeys * SymExpr(4 * depthLanes));

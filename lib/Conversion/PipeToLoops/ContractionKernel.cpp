@@ -45,10 +45,7 @@ Value ContractionKernel::lastLane(Value panel) {
 
 void ContractionKernel::allocate() {
   Type f32 = e.b.getF32Type(), byte = e.b.getI8Type();
-  auto scratch = [&](int64_t elements) {
-    return e.offset(e.scratch, e.value(e.allocateScratch(elements * 4)), byte);
-  };
-  tile = scratch(grid.rowBlock * ldc);
+  tile = e.allocateElements(grid.rowBlock * ldc);
   sharedTile = e.offset(e.shared, e.index(JN_SHARED_COUNTERS * 8), byte);
   a = e.offset(e.bufferOf(rowsBuffer), e.value(start), f32);
   w = e.bufferOf(panelsBuffer);
@@ -59,9 +56,9 @@ void ContractionKernel::allocate() {
   // sets.
   packedLda = llvm::alignTo(lanesOf(k), 16) + 16;
   if (packs())
-    packed = scratch(grid.rowBlock * packedLda);
+    packed = e.allocateElements(grid.rowBlock * packedLda);
   if (operands == Operands::DecodedPairs && e.target.decodeRows > 0)
-    decoded = scratch(lanesOf(std::min(slice, k)) * kPairDepth * width);
+    decoded = e.allocateElements(lanesOf(std::min(slice, k)) * kPairDepth * width);
 }
 
 /// A call of the micro-kernel. Of many rows and a panel that it would decode for
@@ -98,25 +95,8 @@ void ContractionKernel::multiply(Value rowsAt, Value stride, Value panel,
 /// beginning with lane `shift`.
 void ContractionKernel::epilogue(const ContractionBlock &block, Value results,
                                  Value shift, Value from, Value to) {
-  e.loop(e.index(0), block.count, e.index(1), {},
-         [&](Value r, ValueRange) -> SmallVector<Value> {
-           Keys keys;
-           e.splitRow(e.atom(e.add(block.row0, r), grid.rows), rows, keys);
-           SymExpr local = e.atom(e.mul(r, e.index(ldc)), std::nullopt);
-           SymExpr before = e.atom(shift, SymExpr(n));
-           e.overrides[form.aggregate.getResult().getAsOpaquePointer()] =
-               [&, local, before](const Keys &at) {
-                 SymExpr lane;
-                 for (Column column : ns)
-                   lane = lane * column.getExtent() +
-                          at.at(column.getName().str());
-                 return e.load(results, joinDigits(local + lane - before),
-                               e.b.getF32Type());
-               };
-           emitLanes(e, root, keys, ns, from, to, n % e.target.lanes == 0);
-           e.overrides.clear();
-           return {};
-         });
+  emitTile(e, {form.aggregate, results, ldc, shift, rows, ns}, {}, block.row0,
+           block.count, from, to);
 }
 
 void ContractionKernel::emitBlock(const ContractionBlock &block) {

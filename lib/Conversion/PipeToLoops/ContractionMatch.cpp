@@ -72,10 +72,8 @@ LogicalResult ContractionKernel::match() {
   std::optional<plan::Contraction> found;
   for (Operation &op : e.kernel.getBody().front())
     if (auto match = plan::matchContraction(&op)) {
-      if (hasPanels(match->left)) {
-        std::swap(match->left, match->right);
-        std::swap(match->leftFree, match->rightFree);
-      }
+      if (hasPanels(match->left))
+        match->swapSides();
       if (hasPanels(match->right))
         found = match;
     }
@@ -103,9 +101,7 @@ LogicalResult ContractionKernel::matchRows() {
   auto kStride = plan::chain(*offset, ks);
   if (!stride || !kStride || !kStride->isConst(1))
     return e.kernel.emitError("the rows are not laid out for a contraction");
-  start = offset->substitute([](StringRef symbol) -> std::optional<SymExpr> {
-    return symbol.starts_with("#") ? std::optional<SymExpr>(0) : std::nullopt;
-  });
+  start = startOf(*offset, {});
   k = *plan::product(ks).asConst();
   rowStride = stride->isConst(0) ? SymExpr(k) : *stride;
   grid.rows = plan::product(rows);

@@ -14,14 +14,10 @@ using namespace mlir;
 using namespace joinery;
 using namespace joinery::lowering;
 
-static SymExpr ceilDiv(const SymExpr &x, int64_t by) {
-  return SymExpr::floorDiv(x + SymExpr(by - 1), by);
-}
-
 void ContractionGrid::setTasks(KernelCost &cost, int64_t unit) const {
-  SymExpr units = ceilDiv(rows, unit);
+  SymExpr units = SymExpr::ceilDiv(rows, unit);
   cost.tasks = units * SymExpr(panels);
-  cost.passes = ceilDiv(rows, rowBlock);
+  cost.passes = SymExpr::ceilDiv(rows, rowBlock);
   SymExpr grain(1);
   // As many rows as there are to pack, by some panels.
   if (packs)

@@ -131,6 +131,8 @@ public:
 
   /// Scratch memory: the offset in bytes of a new piece, 64-byte aligned.
   SymExpr allocateScratch(const SymExpr &bytes);
+  /// The address of a new piece for so many elements of 32 bits.
+  mlir::Value allocateElements(const SymExpr &elements);
   SymExpr scratchBytes;
 
   /// Reports a row of a masked softmax_sum whose greatest score is too near the
@@ -205,6 +207,9 @@ llvm::SmallVector<rel::Column> maskRows(rel::AggregateOp op);
 
 /// offset with a*(x floordiv a) + x mod a written as x.
 SymExpr joinDigits(const SymExpr &expr);
+
+/// An offset at `keys`, columns without one at 0.
+SymExpr startOf(const SymExpr &offset, const Keys &keys);
 
 } // namespace joinery::lowering
 

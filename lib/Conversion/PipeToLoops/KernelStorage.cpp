@@ -107,6 +107,16 @@ SymExpr lowering::joinDigits(const SymExpr &expr) {
   return result;
 }
 
+SymExpr lowering::startOf(const SymExpr &offset, const Keys &keys) {
+  return joinDigits(
+      offset.substitute([&](StringRef symbol) -> std::optional<SymExpr> {
+        if (!symbol.consume_front("#"))
+          return std::nullopt;
+        auto it = keys.find(symbol.str());
+        return it == keys.end() ? SymExpr(0) : it->second;
+      }));
+}
+
 SymExpr KernelEmitter::storageOffset(rel::RelType type, const Keys &keys) {
   // Horner's scheme over the layout's digits, the slowest first.
   SymExpr offset;
@@ -117,7 +127,7 @@ SymExpr KernelEmitter::storageOffset(rel::RelType type, const Keys &keys) {
     if (!block.empty()) {
       block.getAsInteger(10, width);
       if (digit.contains('/')) {
-        extent = SymExpr::floorDiv(extent + SymExpr(width - 1), width);
+        extent = SymExpr::ceilDiv(extent, width);
         key = SymExpr::floorDiv(key, width);
       } else {
         extent = width;
@@ -274,12 +284,17 @@ Value KernelEmitter::bufferOf(BlockArgument argument) {
   return buffers.lookup(argument);
 }
 
+Value KernelEmitter::allocateElements(const SymExpr &elements) {
+  return offset(scratch, value(allocateScratch(elements * SymExpr(4))),
+                b.getI8Type());
+}
+
 SymExpr KernelEmitter::allocateScratch(const SymExpr &bytes) {
   SymExpr at = scratchBytes;
   // Rounded to cache lines, plus one so that pieces do not share L1 sets.
   scratchBytes =
       scratchBytes +
-      SymExpr::floorDiv(bytes + SymExpr(63), 64) * SymExpr(64) + SymExpr(64);
+      SymExpr::ceilDiv(bytes, 64) * SymExpr(64) + SymExpr(64);
   return at;
 }
 

@@ -47,6 +47,22 @@ void emitLanes(KernelEmitter &e, mlir::Value root, const Keys &row,
                llvm::ArrayRef<rel::Column> columns, mlir::Value from,
                mlir::Value to, bool whole);
 
+/// Results of a contraction that wait in scratch: a row for each key of `rows`,
+/// `stride` elements apart, that begins with number `firstLane` of the lanes.
+struct ResultTile {
+  rel::AggregateOp contraction;
+  mlir::Value results;
+  int64_t stride;
+  mlir::Value firstLane;
+  llvm::ArrayRef<rel::Column> rows, lanes;
+};
+
+/// The epilogue of `count` rows from number `row0` on, whose results the tile
+/// begins with, over lanes [from, to); `keys` are those that they share.
+void emitTile(KernelEmitter &e, const ResultTile &tile, const Keys &keys,
+              mlir::Value row0, mlir::Value count, mlir::Value from,
+              mlir::Value to);
+
 } // namespace joinery::lowering
 
 #endif

@@ -41,12 +41,8 @@ public:
 
 private:
   LogicalResult match(Value relation, ArrayRef<Column> free, Factor &out);
-  /// The element of a side at `keys`; its columns without a key are at 0.
-  Value at(const Factor &side, const Keys &keys);
   void emitTask(Value task);
   void multiply(const Keys &keys, Value row0, Value count, Value lane0,
-                Value lanes);
-  void epilogue(const Keys &keys, Value row0, Value count, Value lane0,
                 Value lanes);
 
   /// Rows of a task, and lanes of a panel at most: a tile stays in a level-2
@@ -58,7 +54,7 @@ private:
   Factor left, right;
   SmallVector<Column> outer, inner; // the folded columns
   int64_t width = mostLanes;
-  SymExpr rows, lanesAll, depth, blocks;
+  SymExpr rows, laneCount, depth, blocks;
   Value tile, panel;
 };
 } // namespace
@@ -107,17 +103,6 @@ LogicalResult ProductKernel::match() {
   return success();
 }
 
-Value ProductKernel::at(const Factor &side, const Keys &keys) {
-  SymExpr start = side.offset.substitute(
-      [&](StringRef symbol) -> std::optional<SymExpr> {
-        if (!symbol.consume_front("#"))
-          return std::nullopt;
-        auto it = keys.find(symbol.str());
-        return it == keys.end() ? SymExpr(0) : it->second;
-      });
-  return e.offset(side.pointer, e.value(joinDigits(start)), e.b.getF32Type());
-}
-
 /// The tile: `count` rows from row0 by `lanes` lanes from lane0.
 void ProductKernel::multiply(const Keys &keys, Value row0, Value count,
                              Value lane0, Value lanes) {
@@ -133,8 +118,9 @@ void ProductKernel::multiply(const Keys &keys, Value row0, Value count,
            Keys here = keys;
            e.splitRow(e.atom(step, steps), outer, here);
            auto rowsOf = [&](const Factor &side, Value first) {
-             return e.offset(at(side, here), e.mul(first, e.value(side.stride)),
-                             f32);
+             Value start = e.offset(side.pointer,
+                                    e.value(startOf(side.offset, here)), f32);
+             return e.offset(start, e.mul(first, e.value(side.stride)), f32);
            };
            func::CallOp::create(
                b, e.loc, transpose,
@@ -151,32 +137,6 @@ void ProductKernel::multiply(const Keys &keys, Value row0, Value count,
          });
 }
 
-void ProductKernel::epilogue(const Keys &keys, Value row0, Value count,
-                             Value lane0, Value lanes) {
-  auto total = lanesAll.asConst();
-  bool whole = total && *total % e.target.lanes == 0;
-  e.loop(e.index(0), count, e.index(1), {},
-         [&](Value r, ValueRange) -> SmallVector<Value> {
-           Keys here = keys;
-           e.splitRow(e.atom(e.add(row0, r), rows), left.free, here);
-           SymExpr local = e.atom(e.mul(r, e.index(width)), std::nullopt);
-           SymExpr before = e.atom(lane0, lanesAll);
-           e.overrides[form.aggregate.getResult().getAsOpaquePointer()] =
-               [&, local, before](const Keys &at) {
-                 SymExpr lane;
-                 for (Column column : right.free)
-                   lane = lane * column.getExtent() +
-                          at.at(column.getName().str());
-                 return e.load(tile, joinDigits(local + lane - before),
-                               e.b.getF32Type());
-               };
-           emitLanes(e, rootOf(e), here, right.free, lane0,
-                     e.add(lane0, lanes), whole);
-           e.overrides.clear();
-           return {};
-         });
-}
-
 void ProductKernel::emitTask(Value task) {
   Value count = e.value(blocks);
   Value number = arith::DivUIOp::create(e.b, e.loc, task, count);
@@ -185,30 +145,27 @@ void ProductKernel::emitTask(Value task) {
   Value rowCount = e.min(e.sub(e.value(rows), row0), e.index(rowBlock));
   Keys keys;
   e.splitRow(e.atom(number, plan::product(form.batch)), form.batch, keys);
-  e.loop(e.index(0), e.value(lanesAll), e.index(width), {},
+  e.loop(e.index(0), e.value(laneCount), e.index(width), {},
          [&](Value lane0, ValueRange) -> SmallVector<Value> {
-           Value lanes = e.min(e.sub(e.value(lanesAll), lane0),
+           Value lanes = e.min(e.sub(e.value(laneCount), lane0),
                                e.index(width));
            multiply(keys, row0, rowCount, lane0, lanes);
-           epilogue(keys, row0, rowCount, lane0, lanes);
+           emitTile(e,
+                    {form.aggregate, tile, width, lane0, left.free, right.free},
+                    keys, row0, rowCount, lane0, e.add(lane0, lanes));
            return {};
          });
 }
 
 KernelCost ProductKernel::emit() {
   rows = plan::product(left.free);
-  lanesAll = plan::product(right.free);
+  laneCount = plan::product(right.free);
   depth = plan::product(inner);
-  blocks = SymExpr::floorDiv(rows + SymExpr(rowBlock - 1), rowBlock);
-  if (auto few = lanesAll.asConst(); few && *few < mostLanes)
+  blocks = SymExpr::ceilDiv(rows, rowBlock);
+  if (auto few = laneCount.asConst(); few && *few < mostLanes)
     width = llvm::alignTo(*few, 16);
-  auto scratch = [&](const SymExpr &elements) {
-    return e.offset(e.scratch,
-                    e.value(e.allocateScratch(elements * SymExpr(4))),
-                    e.b.getI8Type());
-  };
-  tile = scratch(SymExpr(llvm::alignTo(rowBlock, e.target.mr) * width));
-  panel = scratch(depth * SymExpr(width));
+  tile = e.allocateElements(llvm::alignTo(rowBlock, e.target.mr) * width);
+  panel = e.allocateElements(depth * SymExpr(width));
   e.loop(e.begin, e.end, e.index(1), {},
          [&](Value task, ValueRange) -> SmallVector<Value> {
            emitTask(task);

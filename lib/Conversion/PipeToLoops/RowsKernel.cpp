@@ -48,6 +48,34 @@ void lowering::emitLanes(KernelEmitter &e, Value root, const Keys &row,
              });
 }
 
+void lowering::emitTile(KernelEmitter &e, const ResultTile &tile,
+                        const Keys &keys, Value row0, Value count, Value from,
+                        Value to) {
+  SymExpr rows = plan::product(tile.rows), lanes = plan::product(tile.lanes);
+  auto size = lanes.asConst();
+  e.loop(e.index(0), count, e.index(1), {},
+         [&](Value r, ValueRange) -> SmallVector<Value> {
+           Keys row = keys;
+           e.splitRow(e.atom(e.add(row0, r), rows), tile.rows, row);
+           SymExpr local = e.atom(e.mul(r, e.index(tile.stride)), std::nullopt);
+           SymExpr before = e.atom(tile.firstLane, lanes);
+           auto contraction = tile.contraction;
+           e.overrides[contraction.getResult().getAsOpaquePointer()] =
+               [&, local, before](const Keys &at) {
+                 SymExpr lane;
+                 for (Column column : tile.lanes)
+                   lane = lane * column.getExtent() +
+                          at.at(column.getName().str());
+                 return e.load(tile.results, joinDigits(local + lane - before),
+                               e.b.getF32Type());
+               };
+           emitLanes(e, rootOf(e), row, tile.lanes, from, to,
+                     size && *size % e.target.lanes == 0);
+           e.overrides.clear();
+           return {};
+         });
+}
+
 /// Would a vector over `lane` gather, while one over a folded column would
 /// read consecutive elements? Then the fold takes the vectors.
 static bool foldsContiguously(Value value, StringRef lane,

@@ -79,8 +79,7 @@ FailureOr<SmallVector<Window>> windowsOf(Importer &im, const Tensor &x,
         window.output = output;
       }
     } else {
-      window.output =
-          SymExpr::floorDiv(extent + SymExpr(window.stride - 1), window.stride);
+      window.output = SymExpr::ceilDiv(extent, window.stride);
       SymExpr last = (window.output - SymExpr(1)) * SymExpr(window.stride);
       SymExpr total = im.simplify(last + SymExpr(reach) - extent);
       if (!im.isNonNegative(total))

@@ -211,7 +211,7 @@ static LogicalResult importSplit(Importer &importer) {
   int64_t count = node.numOutputs();
   if (sizes.empty()) {
     // Equal pieces; the last may be smaller.
-    SymExpr size = SymExpr::floorDiv(total + SymExpr(count - 1), count);
+    SymExpr size = SymExpr::ceilDiv(total, count);
     if (auto exact = total.exactDiv(count))
       size = *exact;
     else if (!total.isConst())
@@ -338,8 +338,7 @@ static LogicalResult importSlice(Importer &importer) {
       if (failed(first) || failed(end))
         return failure();
       start = *first;
-      count = importer.simplify(SymExpr::floorDiv(
-          *end - start + SymExpr(step - 1), SymExpr(step)));
+      count = importer.simplify(SymExpr::ceilDiv(*end - start, step));
       if (extent.isConst(1) && !count.isConst()) {
         // Who cuts a single key by other sizes keeps it for broadcasting.
         if (failed(importer.requireAtMost(1, count,
@@ -371,8 +370,7 @@ static LogicalResult importSlice(Importer &importer) {
       if (failed(last))
         return failure();
       start = *last - SymExpr(1);
-      count = importer.simplify(SymExpr::floorDiv(
-          *last - stop + SymExpr(-step - 1), SymExpr(-step)));
+      count = importer.simplify(SymExpr::ceilDiv(*last - stop, -step));
     }
     if (!importer.isNonNegative(count))
       count = importer.simplify(SymExpr::max(count, 0));

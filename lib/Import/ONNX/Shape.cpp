@@ -138,8 +138,7 @@ static LogicalResult importRange(Importer &importer) {
     return importer.refuse("the range's step is not a constant");
   SymExpr length = *step > 0 ? bounds[1] - bounds[0] : bounds[0] - bounds[1];
   int64_t stride = std::abs(*step);
-  SymExpr count = importer.simplify(
-      SymExpr::floorDiv(length + SymExpr(stride - 1), SymExpr(stride)));
+  SymExpr count = importer.simplify(SymExpr::ceilDiv(length, stride));
   if (!importer.isNonNegative(count))
     count = importer.simplify(SymExpr::max(count, 0));
   Dim dim = importer.newDim("i", count);
