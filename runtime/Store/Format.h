@@ -9,6 +9,9 @@
 //   page-aligned         table 0, zeros to the next page, table 1, ...
 //   page-aligned         catalog (catalog.fbs), the last bytes of the file
 //
+// Tables with the same bytes share one place: the catalog gives all of them the
+// offset of the first.
+//
 // Every byte is covered: the header by its own checksum, the catalog by the
 // header's, tables by the catalog's, and gaps are zero.
 //
@@ -28,7 +31,7 @@ struct CatalogT;
 namespace joinery::runtime {
 
 inline constexpr char kStoreMagic[8] = {'J', 'N', 'S', 'T', 'O', 'R', 'E', '1'};
-inline constexpr uint32_t kStoreVersion = 1;
+inline constexpr uint32_t kStoreVersion = 2;
 inline constexpr uint64_t kPage = 4096;
 /// Bytes that share a checksum.
 inline constexpr uint64_t kBlock = uint64_t(1) << 20;

@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unordered_map>
 #include <unordered_set>
 
 namespace joinery::runtime {
@@ -155,6 +156,12 @@ Status StoreReader::checkHeader() {
   return {};
 }
 
+/// Does a table lie where an earlier one does? They come in the order of their
+/// places, up to `end`, apart from those that take none of their own.
+static bool isShared(const catalog::RelationT &table, uint64_t end) {
+  return table.offset < end;
+}
+
 Status StoreReader::checkCatalog() {
   const auto *buffer = reinterpret_cast<const uint8_t *>(data + catalogOffset);
   uint64_t size = bytes - catalogOffset;
@@ -170,6 +177,7 @@ Status StoreReader::checkCatalog() {
 
   uint64_t end = kPage;
   std::unordered_set<std::string> names;
+  std::unordered_map<uint64_t, const catalog::RelationT *> places;
   for (const auto &table : tables->tables) {
     if (!table)
       return malformed("has an empty catalog entry");
@@ -180,8 +188,14 @@ Status StoreReader::checkCatalog() {
       return bad("its name appears twice");
     if (table->offset % kPage)
       return bad("it does not begin at a page");
-    if (table->offset < end)
-      return bad("it overlaps what is before it");
+    bool shares = isShared(*table, end);
+    if (shares) {
+      auto place = places.find(table->offset);
+      if (place == places.end() || place->second->bytes != table->bytes ||
+          place->second->block_bytes != table->block_bytes ||
+          place->second->checksums != table->checksums)
+        return bad("it overlaps what is before it");
+    }
     if (table->offset > catalogOffset ||
         table->bytes > catalogOffset - table->offset)
       return bad("it lies outside the file's pages");
@@ -193,7 +207,11 @@ Status StoreReader::checkCatalog() {
       return bad("it has not one checksum per block");
     if (table->columns.size() != table->extents.size())
       return bad("it has not one extent per column");
+    if (shares)
+      continue;
     end = roundUpToPage(table->offset + table->bytes);
+    if (table->bytes)
+      places.emplace(table->offset, table.get());
   }
   if (contentHash(*tables) != tables->content_hash)
     return malformed("has a catalog whose hash does not fit its tables");
@@ -210,6 +228,8 @@ Status StoreReader::verify() const {
     return {};
   };
   for (const auto &table : tables->tables) {
+    if (isShared(*table, end))
+      continue;
     JN_TRY(checkGap(table->offset));
     uint64_t block = 0;
     for (uint64_t done = 0; done < table->bytes; ++block) {

@@ -57,7 +57,8 @@ public:
 
   const catalog::CatalogT &catalog() const;
   uint32_t tableCount() const;
-  /// A table's first byte, page-aligned, and its size.
+  /// A table's first byte, page-aligned, and its size. Tables with the same bytes
+  /// may be in the same place.
   const void *tableData(uint32_t table) const;
   uint64_t tableBytes(uint32_t table) const;
   uint64_t fileBytes() const { return bytes; }

@@ -14,7 +14,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <unordered_set>
+#include <utility>
 
 namespace joinery::runtime {
 
@@ -22,6 +24,10 @@ struct StoreWriter::State {
   TemporaryFile file;
   catalog::CatalogT catalog;
   std::unordered_set<std::string> names;
+  /// Tables by their size and checksums.
+  std::multimap<std::pair<uint64_t, std::vector<uint64_t>>,
+                const catalog::RelationT *>
+      written;
   /// Bytes of the current block that are not written yet.
   std::vector<char> block;
   /// Where the current block will be written.
@@ -41,7 +47,48 @@ struct StoreWriter::State {
     block.clear();
     return {};
   }
+
+  Status compare(uint64_t left, uint64_t right, uint64_t bytes, bool &equal);
+  Status share();
 };
+
+/// Whether two places of the file hold the same `bytes`.
+Status StoreWriter::State::compare(uint64_t left, uint64_t right,
+                                   uint64_t bytes, bool &equal) {
+  std::vector<char> some(kBlock), other(kBlock);
+  equal = true;
+  for (uint64_t done = 0; done < bytes && equal; done += kBlock) {
+    size_t size = std::min(kBlock, bytes - done);
+    JN_TRY(
+        readAt(file.fd(), file.targetPath(), some.data(), size, left + done));
+    JN_TRY(
+        readAt(file.fd(), file.targetPath(), other.data(), size, right + done));
+    equal = std::memcmp(some.data(), other.data(), size) == 0;
+  }
+  return {};
+}
+
+/// If an earlier table has the last one's bytes, the last one's place becomes
+/// that table's. Checksums only find candidates.
+Status StoreWriter::State::share() {
+  catalog::RelationT &table = *catalog.tables.back();
+  if (!table.bytes)
+    return {};
+  auto key = std::make_pair(table.bytes, table.checksums);
+  auto [candidate, last] = written.equal_range(key);
+  for (; candidate != last; ++candidate) {
+    bool equal;
+    JN_TRY(compare(candidate->second->offset, table.offset, table.bytes, equal));
+    if (!equal)
+      continue;
+    JN_TRY(truncateAt(file.fd(), file.targetPath(), table.offset));
+    offset = table.offset;
+    table.offset = candidate->second->offset;
+    return {};
+  }
+  written.emplace(std::move(key), &table);
+  return {};
+}
 
 static Status misuse(const char *what) {
   return {JN_INVALID_ARGUMENT, std::string("store writer: ") + what};
@@ -102,6 +149,7 @@ Status StoreWriter::endTable() {
   if (!state || !state->inTable)
     return misuse("no table was begun");
   JN_TRY(state->flush());
+  JN_TRY(state->share());
   // The gap stays a hole of the file: it reads as zeros.
   state->offset = roundUpToPage(state->offset);
   state->inTable = false;

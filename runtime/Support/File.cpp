@@ -48,6 +48,14 @@ Status writeAt(int fd, const std::string &path, const void *data, size_t bytes,
   return {};
 }
 
+Status truncateAt(int fd, const std::string &path, uint64_t bytes) {
+  int result;
+  do
+    result = ::ftruncate(fd, off_t(bytes));
+  while (result != 0 && errno == EINTR);
+  return result == 0 ? Status{} : systemError("cannot cut", path, errno);
+}
+
 Status readAt(int fd, const std::string &path, void *data, size_t bytes,
               uint64_t offset) {
   char *next = static_cast<char *>(data);

@@ -46,6 +46,8 @@ Status systemError(const char *what, const std::string &path, int error);
 /// Writes everything, at `offset`.
 Status writeAt(int fd, const std::string &path, const void *data, size_t bytes,
                uint64_t offset);
+/// Cuts the file to its first `bytes`.
+Status truncateAt(int fd, const std::string &path, uint64_t bytes);
 /// Reads exactly `bytes` at `offset`; the file's end before that is an error.
 Status readAt(int fd, const std::string &path, void *data, size_t bytes,
               uint64_t offset);

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <unordered_map>
 
 namespace joinery::tool {
 
@@ -42,11 +43,19 @@ int storeList(const std::string &file) {
   size_t width = 4;
   for (const auto &table : catalog.tables)
     width = std::max(width, table->name.size());
-  for (const auto &table : catalog.tables)
-    std::printf("%-*s  %-5s %12llu bytes  %s  %s\n", int(width),
+  std::unordered_map<uint64_t, std::string> places;
+  for (const auto &table : catalog.tables) {
+    std::printf("%-*s  %-5s %12llu bytes  %s  %s", int(width),
                 table->name.c_str(), table->dtype.c_str(),
                 (unsigned long long)table->bytes, columnsText(*table).c_str(),
                 table->layout.c_str());
+    if (table->bytes) {
+      auto [place, first] = places.emplace(table->offset, table->name);
+      if (!first)
+        std::printf("  the bytes of %s", place->second.c_str());
+    }
+    std::printf("\n");
+  }
   return Done;
 }
 

@@ -38,7 +38,8 @@ struct StoreInfo {
   std::string compiler;
 };
 
-/// Writes a store in one pass with about 1 MiB of memory. Bytes go to a
+/// Writes a store in one pass with a few MiB of memory. A table whose bytes an
+/// earlier one has takes no space. Bytes go to a
 /// temporary file in the target's directory; `finish` makes them durable and
 /// renames it, so a reader sees the old store or the new one, never a part.
 /// Destroying an unfinished writer, and a failed `finish`, remove the

@@ -61,6 +61,16 @@ Status openStore(const std::string &path, bool read = false,
   return reader.open(path, {read, verify, false});
 }
 
+/// Changes one byte of a file in place.
+void flip(const std::string &path, size_t offset, char mask) {
+  FILE *file = std::fopen(path.c_str(), "r+b");
+  std::fseek(file, long(offset), SEEK_SET);
+  int byte = std::fgetc(file);
+  std::fseek(file, long(offset), SEEK_SET);
+  std::fputc(byte ^ mask, file);
+  std::fclose(file);
+}
+
 /// Bytes of the mapping of `path` that this process has pages of; -1 if there is
 /// no such mapping.
 int64_t mappedBytes(const std::string &path) {
@@ -101,6 +111,44 @@ TEST_F(Store, RoundTrips) {
   }
 }
 
+// Tests that tables with the same bytes take one place, wherever they stand, and
+// that one which only begins like another has its own.
+TEST_F(Store, StoresEqualTablesOnce) {
+  std::string large = contents()[0], longer = large + "x", small = "abc";
+  std::string changed = large;
+  changed[kBlock + 5] ^= 1;
+  std::vector<std::string> tables = {large,   small, large, "", changed,
+                                     longer,  "",    small, large};
+  std::vector<uint32_t> places = {0, 1, 0, 3, 4, 5, 6, 1, 0};
+  StoreWriter writer;
+  ASSERT_TRUE(writer.open(path).ok());
+  for (const std::string &bytes : tables) {
+    std::string name = "t" + std::to_string(writer.tableCount());
+    ASSERT_TRUE(
+        writer.beginTable({name, "U8", {"n"}, {bytes.size()}, ""}).ok());
+    ASSERT_TRUE(writer.append(bytes.data(), bytes.size()).ok());
+    ASSERT_TRUE(writer.endTable().ok());
+  }
+  std::string hash;
+  ASSERT_TRUE(writer.finish({"m", "f32", "test"}, hash).ok());
+  for (bool read : {false, true}) {
+    StoreReader reader;
+    ASSERT_TRUE(reader.open(path, {read, true, true}).ok());
+    EXPECT_LT(reader.fileBytes(), 3 * roundUpToPage(longer.size()) + 4 * kPage);
+    for (uint32_t i = 0; i < tables.size(); ++i) {
+      ASSERT_EQ(reader.tableBytes(i), tables[i].size());
+      EXPECT_EQ(std::memcmp(reader.tableData(i), tables[i].data(),
+                            tables[i].size()),
+                0);
+      if (!tables[i].empty()) {
+        EXPECT_EQ(reader.tableData(i), reader.tableData(places[i])) << i;
+      }
+    }
+  }
+  flip(path, kPage + 7, 1);
+  EXPECT_EQ(openStore(path, false, true).code(), JN_INVALID_STORE);
+}
+
 // Tests that the bytes depend on the content alone, and the hash tells models
 // apart.
 TEST_F(Store, IsDeterministic) {
@@ -131,16 +179,6 @@ TEST_F(Store, RefusesEveryTruncation) {
   }
   writeFile(path, whole + "x");
   EXPECT_EQ(openStore(path).code(), JN_INVALID_STORE);
-}
-
-/// Changes one byte of a file in place.
-static void flip(const std::string &path, size_t offset, char mask) {
-  FILE *file = std::fopen(path.c_str(), "r+b");
-  std::fseek(file, long(offset), SEEK_SET);
-  int byte = std::fgetc(file);
-  std::fseek(file, long(offset), SEEK_SET);
-  std::fputc(byte ^ mask, file);
-  std::fclose(file);
 }
 
 // Tests that every flipped byte of header and catalog is found when a store is
@@ -230,10 +268,22 @@ TEST_F(Store, RefusesForgedCatalogs) {
   expect([](C &c, T &) { c.content_hash = "0"; }, false, false);
   expect(
       [](C &c, T &) { c.tables.push_back(std::make_unique<T>(*c.tables[0])); });
-  expect([](C &c, T &) {
-    c.tables.push_back(std::make_unique<T>(*c.tables[0]));
-    c.tables[1]->name = "overlaps";
-  });
+  // A second table in the first one's place has to be the same bytes.
+  auto second = [&](auto change, bool ok = false) {
+    expect(
+        [&](C &c, T &t) {
+          auto other = std::make_unique<T>(t);
+          other->name = "u";
+          change(*other);
+          c.tables.push_back(std::move(other));
+        },
+        ok);
+  };
+  second([](T &) {}, true);
+  second([](T &u) { u.checksums = {1}; });
+  second([](T &u) { u.bytes = kPage / 2; });
+  second([](T &u) { u.block_bytes = kBlock / 2; });
+  second([](T &u) { u.offset = 0; });
 }
 
 // Tests that opening what is no file of ours says so.
