@@ -135,9 +135,11 @@ static std::string maskText(Value where, const Binding &columns) {
   return planText(where, names);
 }
 
-Mask::Mask(Value where) : where(where) {
+Mask::Mask(Value where, StringRef last) : where(where) {
   for (Column column : typeOf(where).getColumns())
-    columns.push_back(column.getName().str());
+    if (column.getName() != last)
+      columns.push_back(column.getName().str());
+  columns.push_back(last.str());
   text = maskText(where, columns);
 }
 

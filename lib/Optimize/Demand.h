@@ -49,7 +49,8 @@ struct Mask {
   Binding columns;
   std::string text;
 
-  explicit Mask(mlir::Value where);
+  /// The column `last` of `where` becomes the last in the order.
+  Mask(mlir::Value where, llvm::StringRef last);
   /// The binding under which `other` is this mask, if it is.
   std::optional<Binding> matches(mlir::Value other) const;
 

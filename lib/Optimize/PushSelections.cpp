@@ -49,17 +49,19 @@ private:
 };
 } // namespace
 
-/// Does an aggregate of `value` fold a column of `where`? A condition on whole
-/// batch rows saves nothing.
-static bool foldsColumnsOf(RelType where, Value value) {
-  return llvm::any_of(value.getUsers(), [&](Operation *user) {
+/// A column of `where` that an aggregate of `value` folds. If there is none, the
+/// condition is on whole batch rows, which saves nothing.
+static std::optional<StringRef> foldedColumn(RelType where, Value value) {
+  for (Operation *user : value.getUsers()) {
     if (isa<SelectOp>(user))
-      return foldsColumnsOf(where, user->getResult(0));
-    auto fold = dyn_cast<AggregateOp>(user);
-    return fold && llvm::any_of(where.getColumns(), [&](Column column) {
-             return fold.folds(column.getName());
-           });
-  });
+      if (auto column = foldedColumn(where, user->getResult(0)))
+        return column;
+    if (auto fold = dyn_cast<AggregateOp>(user))
+      for (Column column : where.getColumns())
+        if (fold.folds(column.getName()))
+          return column.getName();
+  }
+  return std::nullopt;
 }
 
 /// The masks of a function: conditions over columns whose extents the inputs
@@ -71,10 +73,11 @@ static std::vector<std::unique_ptr<Mask>> masksOf(func::FuncOp function) {
     ArrayRef<Column> columns = typeOf(where).getColumns();
     if (columns.empty() || columns.size() > 2 || argumentsOf(where).empty() ||
         where.getDefiningOp<UnpackOp>() ||
-        !foldsColumnsOf(typeOf(where), select) ||
         llvm::any_of(masks, [&](auto &m) { return m->matches(where); }))
       continue;
-    masks.push_back(std::make_unique<Mask>(where));
+    // The keys that are folded together lie side by side.
+    if (auto last = foldedColumn(typeOf(where), select))
+      masks.push_back(std::make_unique<Mask>(where, *last));
   }
   return masks;
 }

@@ -67,6 +67,35 @@ func.func @attention(%x: !x, %m: !m) -> !x {
 !w = !rel.rel<[h: 8, d: 8] x f32>
 !xw = !rel.rel<[b: ?B, s: ?S, h: 8, d: 8] x f32>
 !q = !rel.rel<[b: ?B, s: ?S, d: 8] x f32>
+!m = !rel.rel<[s: ?S, b: ?B] x i1>
+!r = !rel.rel<[b: ?B, d: 8] x f32>
+
+rel.table @w : !w = dense<1.0> : tensor<8x8xf32>
+
+// Tests that the rows of a sequence, which are folded together, lie side by side
+// whatever the order of the mask's columns.
+// CHECK-LABEL: func.func @mask_by_position
+// CHECK: rel.rank %{{.+}} over [b, s]
+// CHECK: rel.pack %{{.+}} by %{{.+}} over [b, s] sizes ["?B", "?S"]
+func.func @mask_by_position(%x: !x, %m: !m) -> !r {
+  %w = rel.scan @w : !w
+  %j = rel.join %x, %w : (!x, !w) -> !xw {
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.mulf %a, %b : f32
+    rel.yield %0 : f32
+  }
+  %y = rel.aggregate sum %j over [h] : (!xw) -> !q
+  %s = rel.select %y where %m else 0.0 : f32 : (!q, !m) -> !q
+  %p = rel.aggregate sum %s over [s] : (!q) -> !r
+  return %p : !r
+}
+
+// -----
+
+!x = !rel.rel<[b: ?B, s: ?S, h: 8] x f32>
+!w = !rel.rel<[h: 8, d: 8] x f32>
+!xw = !rel.rel<[b: ?B, s: ?S, h: 8, d: 8] x f32>
+!q = !rel.rel<[b: ?B, s: ?S, d: 8] x f32>
 !m = !rel.rel<[b: ?B, s: ?S] x i1>
 !r = !rel.rel<[b: ?B, d: 8] x f32>
 
