@@ -225,8 +225,9 @@ bool Breakers::allowed(Operation *op, RelType tile, RelType row,
   return false;
 }
 
-/// Does the pipeline of another core compute `op`, or end in it? Those have
-/// grown before.
+/// Does the pipeline of another core compute `op`, or end in it? Of several that
+/// meet, the last one goes on: those before it are stored. Products, which have
+/// the simpler epilogues, grow last and give way to the others.
 bool Breakers::meetsOther(Operation *op, Operation *core) const {
   if (auto it = stored.find(op->getResult(0));
       it != stored.end() && it->second.core)
@@ -239,8 +240,12 @@ bool Breakers::meetsOther(Operation *op, Operation *core) const {
       if (!next || next == core || stored.count(operand) ||
           !seen.insert(next).second)
         continue;
-      if (cores.count(next))
-        return true;
+      if (auto other = cores.find(next); other != cores.end()) {
+        if (other->second != Breaker::Multiply ||
+            cores.lookup(core) == Breaker::Multiply)
+          return true;
+        continue;
+      }
       work.push_back(next);
     }
   return false;
@@ -267,7 +272,7 @@ Operation *Breakers::grow(Operation *core) {
        next && next->getNumResults() == 1; next = postDominator[next]) {
     if (stored.count(root->getResult(0)))
       break; // needed as it is by another core
-    if (algorithm == Breaker::Multiply && meetsOther(next, core))
+    if (meetsOther(next, core))
       break;
     SmallVector<Operation *> work{root};
     llvm::SmallDenseSet<Operation *> seen;

@@ -155,25 +155,65 @@ void Planner::planProduct(AggregateOp op, Breakers &breakers) {
     copy(form.right, form.rightFree, inner);
 }
 
+/// Has an operand the form that a packing asks for, or none if there is none?
+static bool isPackedBy(std::optional<PackedView> packed,
+                       const std::optional<Packing> &packing) {
+  if (!packed || !packing)
+    return !packed && !packing;
+  return packed->unpack.getRank() == packing->rank &&
+         packed->over == packing->over;
+}
+
+/// Copies an operand of `user` into packed rows that end with `inner`, and reads
+/// it through them.
+void Planner::copyPacked(Operation *user, Value operand,
+                         const Packing &packing, ArrayRef<Column> inner) {
+  b.setInsertionPoint(user);
+  RelType type = typeOf(operand);
+  SmallVector<Column> columns{typeOf(packing.rows).getColumns()[0]};
+  StringRef row = columns[0].getName();
+  for (Column column : type.getColumns())
+    if (!llvm::is_contained(packing.over, column.getName().str()) &&
+        !llvm::is_contained(inner, column))
+      columns.push_back(column);
+  llvm::append_range(columns, inner);
+  SmallVector<StringRef> over(packing.over.begin(), packing.over.end());
+  ArrayAttr names = b.getStrArrayAttr(over);
+  RelType packed = type.withColumns(columns);
+  Location loc = operand.getLoc();
+  Value copy = PackOp::create(b, loc, packed, operand, packing.rows, names,
+                              packing.sizes);
+  copy = MaterializeOp::create(b, loc, packed.withLayout(plainLayout(columns)),
+                               copy, b.getStringAttr("rows"), DictionaryAttr());
+  Value view = UnpackOp::create(
+      b, loc, type, copy, packing.rank, b.getStringAttr(row), names,
+      packing.sizes, cast<TypedAttr>(b.getZeroAttr(type.getElementType())));
+  user->replaceUsesOfWith(operand, view);
+}
+
 /// An operand of an attention must be walked over `walked` in rows of `inner`,
-/// in a way that `fits`; its second argument is the column of packed rows, if
-/// they are.
-void Planner::layOutOperand(
-    Value operand, ArrayRef<Column> walked, ArrayRef<Column> inner,
-    function_ref<bool(const SymExpr &, ArrayRef<Column>)> fits) {
+/// and be packed as asked; it is copied into that form if it is not.
+void Planner::layOutOperand(Operation *user, Value operand,
+                            ArrayRef<Column> walked, ArrayRef<Column> inner,
+                            const std::optional<Packing> &packing,
+                            function_ref<bool(const SymExpr &)> fits) {
   auto packed = packedViewOf(operand);
-  auto offset = storedOffset(packed ? packed->view : viewOf(operand));
-  SmallVector<Column> columns(inner), rows;
-  std::optional<SymExpr> stride;
-  if (offset)
-    stride = chain(*offset, columns);
-  if (packed) {
-    RelType type = typeOf(packed->unpack.getInput());
-    rows.push_back(type.getColumns()[type.find(packed->unpack.getRow())]);
+  if (isPackedBy(packed, packing)) {
+    auto offset = storedOffset(packed ? packed->view : viewOf(operand));
+    SmallVector<Column> columns(inner);
+    std::optional<SymExpr> stride;
+    if (offset)
+      stride = chain(*offset, columns);
+    if (stride && stride->isConst(1) &&
+        columns == SmallVector<Column>(inner) &&
+        (packed ? strideOf(*offset, packed->unpack.getRow()).has_value()
+                : fits(*offset)))
+      return;
   }
-  if (stride && stride->isConst(1) && columns == SmallVector<Column>(inner) &&
-      fits(*offset, rows))
+  if (packing) {
+    copyPacked(user, operand, *packing, inner);
     return;
+  }
   // Several columns are walked as one: nothing may lie between them.
   bool together = walked.size() > 1;
   SmallVector<Column> order;
@@ -187,39 +227,6 @@ void Planner::layOutOperand(
   materialize(operand, plainLayout(order), "rows", {});
 }
 
-/// Queries of packed rows are read packed: they are copied into that form if
-/// they are not.
-static void packQueries(OpBuilder &b, PackOp pack, Value rank, JoinOp scores,
-                        Value &query) {
-  auto packed = packedViewOf(query);
-  if (packed && packed->unpack.getRank() == rank &&
-      llvm::equal(packed->over,
-                  pack.getOver().getAsValueRange<StringAttr>()))
-    return;
-  b.setInsertionPoint(scores);
-  RelType type = typeOf(query);
-  SmallVector<Column> columns{typeOf(pack.getRows()).getColumns()[0]};
-  for (Column column : type.getColumns())
-    if (!llvm::is_contained(pack.getOver().getAsValueRange<StringAttr>(),
-                            column.getName()))
-      columns.push_back(column);
-  RelType rows = type.withColumns(columns);
-  Value copy = PackOp::create(b, query.getLoc(), rows, query, pack.getRows(),
-                              pack.getOver(), pack.getSizes());
-  SmallVector<Attribute> order;
-  for (Column column : columns)
-    order.push_back(column.name);
-  copy = MaterializeOp::create(b, query.getLoc(),
-                               rows.withLayout(b.getArrayAttr(order)), copy,
-                               b.getStringAttr("rows"), DictionaryAttr());
-  Value view = UnpackOp::create(
-      b, query.getLoc(), type, copy, rank, b.getStringAttr(pack.row()),
-      pack.getOver(), pack.getSizes(),
-      cast<TypedAttr>(b.getZeroAttr(type.getElementType())));
-  scores->replaceUsesOfWith(query, view);
-  query = view;
-}
-
 void Planner::ownScores(AggregateOp softmax, Breakers &breakers) {
   auto way = breakers.sharedWay(softmax);
   if (way.empty())
@@ -231,24 +238,48 @@ void Planner::ownScores(AggregateOp softmax, Breakers &breakers) {
   softmax->setOperand(0, copies.lookup(softmax.getInputs()[0]));
 }
 
+/// The packed rows of what an attention stores, if it packs them.
+static std::optional<Packing> packingOf(PackOp pack) {
+  auto rows = pack.getRows().getDefiningOp<MaterializeOp>();
+  auto all = rows ? rows.getInput().getDefiningOp<EnumerateOp>()
+                  : EnumerateOp();
+  if (!all)
+    return std::nullopt;
+  Packing packing{all.getRank(), rows, {}, pack.getSizes()};
+  for (StringRef name : pack.getOver().getAsValueRange<StringAttr>())
+    packing.over.push_back(name.str());
+  return packing;
+}
+
+/// The packed rows that a view unpacks.
+static std::optional<Packing> packingOf(PackedView view) {
+  Value rank = view.unpack.getRank();
+  for (Operation *user : rank.getUsers())
+    if (isa<EnumerateOp>(user))
+      for (Operation *rows : user->getUsers())
+        if (isa<MaterializeOp>(rows))
+          return Packing{rank, rows->getResult(0), view.over,
+                         view.unpack.getSizes()};
+  return std::nullopt;
+}
+
 void Planner::planAttention(Attention form) {
-  // The rows that the pipeline stores, if they are packed.
-  Value rank;
+  std::optional<Packing> queries, keys;
   if (form.softmax->hasOneUse())
     if (auto pack = dyn_cast<PackOp>(*form.softmax->user_begin()))
-      if (auto rows = pack.getRows().getDefiningOp<MaterializeOp>())
-        if (auto all = rows.getInput().getDefiningOp<EnumerateOp>()) {
-          rank = all.getRank();
-          packQueries(b, pack, rank, form.scores.join, form.query);
-        }
-  // Keys and values are packed alike, and a kernel that asks for the numbers of
-  // packed keys finds them with its own rows only.
-  auto keys = packedViewOf(form.key), values = packedViewOf(form.weighted);
-  bool alike = keys && values && form.t.size() == 1 &&
-               keys->unpack.getRank() == values->unpack.getRank() &&
-               keys->over == values->over &&
-               (keys->unpack.getRank() == rank ||
-                !form.needsKeyNumbers(keys->unpack.getRank()));
+      queries = packingOf(pack);
+  // Keys and values are packed alike, each sequence's side by side, and a kernel
+  // that asks for the numbers of packed keys finds them with its own rows only.
+  auto packedKeys = packedViewOf(form.key),
+       packedValues = packedViewOf(form.weighted);
+  if (packedKeys && packedValues && form.t.size() == 1 &&
+      packedKeys->over.back() == form.t[0].getName()) {
+    keys = packingOf(*packedKeys);
+    if (!isPackedBy(packedValues, keys) ||
+        (form.needsKeyNumbers(keys->rank) &&
+         !(queries && queries->rank == keys->rank)))
+      keys.reset();
+  }
   // Keys and values are walked in one order: that of the keys, if it is one.
   if (form.t.size() > 1)
     if (auto offset = storedOffset(viewOf(form.key)))
@@ -257,17 +288,13 @@ void Planner::planAttention(Attention form) {
     SmallVector<Column> columns(form.t);
     return chain(offset, columns) && columns == form.t;
   };
-  auto keyFits = [&](const SymExpr &offset, ArrayRef<Column> rows) {
-    return rows.empty() != alike &&
-           (rows.empty() ? walksKeys(offset)
-                         : strideOf(offset, rows[0].getName()).has_value());
+  auto walksQueries = [&](const SymExpr &offset) {
+    SmallVector<Column> columns(form.s);
+    return chain(offset, columns).has_value();
   };
-  auto queryFits = [&](const SymExpr &offset, ArrayRef<Column> rows) {
-    SmallVector<Column> columns(rows.empty() ? ArrayRef(form.s) : rows);
-    // Packed queries are walked by the packed rows of the result only.
-    return rows.empty() == !rank && chain(offset, columns);
-  };
-  layOutOperand(form.key, form.t, form.scores.k, keyFits);
-  layOutOperand(form.query, form.s, form.scores.k, queryFits);
-  layOutOperand(form.weighted, form.t, form.d, keyFits);
+  Operation *scores = form.scores.join;
+  layOutOperand(scores, form.key, form.t, form.scores.k, keys, walksKeys);
+  layOutOperand(scores, form.query, form.s, form.scores.k, queries,
+                walksQueries);
+  layOutOperand(form.softmax, form.weighted, form.t, form.d, keys, walksKeys);
 }

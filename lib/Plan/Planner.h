@@ -19,6 +19,14 @@ inline rel::RelType typeOf(mlir::Value value) {
   return mlir::cast<rel::RelType>(value.getType());
 }
 
+/// Rows of columns `over`, of extents `sizes`, that `rank` keeps: `rows` are their
+/// numbers.
+struct Packing {
+  mlir::Value rank, rows;
+  std::vector<std::string> over;
+  mlir::ArrayAttr sizes;
+};
+
 /// Decides what is stored, in which layout, and how each pipeline runs.
 class Planner {
 public:
@@ -35,11 +43,13 @@ private:
   /// Gives an attention operations of its own for what it streams, if others
   /// compute it as well: they lay out operands in their way.
   void ownScores(rel::AggregateOp softmax, Breakers &breakers);
-  void layOutOperand(
-      mlir::Value operand, llvm::ArrayRef<rel::Column> walked,
-      llvm::ArrayRef<rel::Column> inner,
-      llvm::function_ref<bool(const SymExpr &, llvm::ArrayRef<rel::Column>)>
-          fits);
+  void layOutOperand(mlir::Operation *user, mlir::Value operand,
+                     llvm::ArrayRef<rel::Column> walked,
+                     llvm::ArrayRef<rel::Column> inner,
+                     const std::optional<Packing> &packing,
+                     llvm::function_ref<bool(const SymExpr &)> fits);
+  void copyPacked(mlir::Operation *user, mlir::Value operand,
+                  const Packing &packing, llvm::ArrayRef<rel::Column> inner);
   void materializeConstants();
   /// Makes a constant a table of the store, named after the node of `loc`.
   mlir::Value storeTable(mlir::Location loc, mlir::Value value,
