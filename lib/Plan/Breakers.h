@@ -23,6 +23,14 @@ bool isReader(mlir::Operation *user,
 bool isReadByRun(mlir::Value constant,
                  const llvm::DenseSet<mlir::Value> &constants);
 
+/// The column of a constant that a pipeline which reads it runs along innermost,
+/// if it has that.
+std::optional<rel::Column> laneOf(mlir::Value constant);
+
+/// Reads the windows of contractions that reach beyond a relation from a copy with
+/// its borders: rekeys with a default become a bordered relation and a view of it.
+void splitBorders(mlir::func::FuncOp function);
+
 /// How the pipeline that ends at a stored value is executed.
 struct Breaker {
   /// A contraction has a side of panels in the store, a product has none.
@@ -51,8 +59,13 @@ public:
   /// The operations on that way for one softmax, in program order and without
   /// it; none if nothing else reads what they compute.
   llvm::SmallVector<mlir::Operation *> sharedWay(mlir::Operation *softmax) const;
+  /// The columns of a stored value that the contraction which reads it folds.
+  const std::set<std::string> &innermostOf(mlir::Value value) {
+    return innermost[value];
+  }
 
 private:
+  void findInnermost();
   void findCores();
   void findStreamed(Attention form);
   /// Is this product needed by attentions only, all of which stream it?
@@ -67,6 +80,7 @@ private:
                bool wholeRows);
   void store(mlir::Value value);
   void storeShared();
+  bool variesByLane(mlir::Value root, rel::RelType type) const;
   int64_t work(mlir::Value value, int depth = 0);
 
   mlir::func::FuncOp function;
@@ -74,6 +88,7 @@ private:
   llvm::DenseMap<mlir::Operation *, unsigned> order;
   llvm::DenseMap<mlir::Operation *, mlir::Operation *> postDominator;
   llvm::MapVector<mlir::Operation *, Breaker::Algorithm> cores;
+  llvm::DenseMap<mlir::Value, std::set<std::string>> innermost;
   llvm::DenseSet<mlir::Operation *> products; // joins that feed a core
   /// From products to a softmax_sum, for each.
   llvm::MapVector<mlir::Operation *, llvm::DenseSet<mlir::Operation *>>

@@ -53,7 +53,8 @@ llvm::DenseSet<Value> plan::constantValues(func::FuncOp function) {
   for (Operation &op : function.getBody().front()) {
     if (op.getNumResults() != 1)
       continue;
-    bool constant = !isa<RangeOp, MaterializeOp>(op) && typeOf(op.getResult(0)).isStatic();
+    bool constant = !isa<RangeOp, MaterializeOp>(op) &&
+                    typeOf(op.getResult(0)).isStatic();
     for (Value operand : op.getOperands())
       constant &= constants.contains(operand);
     if (isa<RangeOp>(op))
@@ -68,9 +69,50 @@ llvm::DenseSet<Value> plan::constantValues(func::FuncOp function) {
   for (Operation &op : llvm::reverse(function.getBody().front())) {
     if (op.getNumResults() != 1 || !constants.contains(op.getResult(0)))
       continue;
-    int64_t size = sizeOf(op.getResult(0));
-    if (isReadByRun(op.getResult(0), constants) && size >= large && size / fraction >= tableSize(op.getResult(0)))
-      constants.erase(op.getResult(0));
+    Value constant = op.getResult(0);
+    int64_t size = sizeOf(constant);
+    if (size >= large && isReadByRun(constant, constants) &&
+        size / fraction >= tableSize(constant))
+      constants.erase(constant);
   }
   return constants;
+}
+
+std::optional<Column> plan::laneOf(Value constant) {
+  /// Values computed from the constant, and what they call its columns.
+  using Names = std::map<std::string, Column>;
+  SmallVector<std::pair<Value, Names>> work;
+  Names own;
+  for (Column column : typeOf(constant).getColumns())
+    own.emplace(column.getName().str(), column);
+  work.push_back({constant, own});
+  llvm::SmallDenseSet<Operation *> seen;
+  while (!work.empty()) {
+    auto [value, names] = work.pop_back_val();
+    for (Operation *user : value.getUsers()) {
+      if (user->getNumResults() != 1 || !seen.insert(user).second)
+        continue;
+      if (auto stored = dyn_cast<MaterializeOp>(user)) {
+        auto layout = stored.getType().getLayout();
+        if (stored.getAlgorithm() == "attention" || layout.empty())
+          continue;
+        auto last = cast<StringAttr>(layout[layout.size() - 1]).getValue();
+        if (auto it = names.find(last.str()); it != names.end())
+          return it->second;
+        continue;
+      }
+      Names next;
+      for (auto &[name, column] : names) {
+        if (auto rekey = dyn_cast<RekeyOp>(user)) {
+          auto symbol = rekey.sourceKey(name).asSymbol();
+          if (symbol && StringRef(*symbol).starts_with("#"))
+            next.emplace(symbol->substr(1), column);
+        } else if (typeOf(user->getResult(0)).has(name)) {
+          next.emplace(name, column);
+        }
+      }
+      work.push_back({user->getResult(0), std::move(next)});
+    }
+  }
+  return std::nullopt;
 }

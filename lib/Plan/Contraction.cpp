@@ -194,40 +194,81 @@ SymExpr plan::product(ArrayRef<Column> columns) {
   return result;
 }
 
-std::optional<SymExpr> plan::chain(const SymExpr &offset,
-                                   SmallVectorImpl<Column> &columns) {
-  SmallVector<std::pair<Column, SymExpr>> rest, ordered;
+std::optional<plan::RowRuns> plan::rowRuns(const SymExpr &offset,
+                                           ArrayRef<Column> columns) {
+  SmallVector<SymExpr> strides;
   for (Column column : columns) {
     auto stride = strideOf(offset, column.getName());
     if (!stride || stride->isConst(0))
       return std::nullopt;
-    rest.push_back({column, *stride});
+    strides.push_back(*stride);
   }
-  if (rest.empty())
-    return SymExpr(0);
+  RowRuns best;
   // Try each column as the fastest; then each next one must continue it.
-  for (size_t first = 0; first < rest.size(); ++first) {
-    SmallVector<bool> used(rest.size(), false);
-    ordered.assign({rest[first]});
-    used[first] = true;
-    SymExpr next = rest[first].second * rest[first].first.getExtent();
-    for (bool found = true; found && ordered.size() < rest.size();) {
+  for (size_t first = 0; first < columns.size(); ++first) {
+    SmallVector<size_t> run{first};
+    for (bool found = true; found;) {
       found = false;
-      for (size_t i = 0; i < rest.size() && !found; ++i)
-        if (!used[i] && rest[i].second == next) {
-          used[i] = found = true;
-          ordered.push_back(rest[i]);
-          next = rest[i].second * rest[i].first.getExtent();
+      SymExpr next = strides[run.back()] * columns[run.back()].getExtent();
+      for (size_t i = 0; i < columns.size() && !found; ++i)
+        if (!llvm::is_contained(run, i) && strides[i] == next) {
+          run.push_back(i);
+          found = true;
         }
     }
-    if (ordered.size() != rest.size())
+    // Of equally long ones that of neighbours: its stride depends on no extent.
+    bool near = strides[first].asConst().has_value() &&
+                !best.stride.asConst().has_value();
+    if (run.size() < best.inner.size() ||
+        (run.size() == best.inner.size() && !near))
       continue;
-    columns.clear();
-    for (auto &[column, stride] : llvm::reverse(ordered))
-      columns.push_back(column);
-    return rest[first].second;
+    best = {{}, {}, strides[first]};
+    for (size_t i : llvm::reverse(run))
+      best.inner.push_back(columns[i]);
+    for (size_t i = 0; i < columns.size(); ++i)
+      if (!llvm::is_contained(run, i))
+        best.outer.push_back(columns[i]);
   }
-  return std::nullopt;
+  return best;
+}
+
+bool plan::hasLongRuns(const RowRuns &rows) {
+  constexpr int64_t least = 12;
+  auto length = product(rows.inner).asConst();
+  return rows.outer.empty() || !length || *length >= least;
+}
+
+std::optional<plan::Walk> plan::walkContraction(const SymExpr &offset,
+                                                ArrayRef<Column> rows,
+                                                ArrayRef<Column> folded) {
+  // Each run of folded elements is a call of its own, and code of its own.
+  constexpr int64_t leastRun = 32, mostRuns = 16;
+  auto found = rowRuns(offset, rows);
+  if (!found || !hasLongRuns(*found))
+    return std::nullopt;
+  Walk walk{*found, {{}, unitColumns(offset, folded)}};
+  for (Column column : folded) {
+    if (llvm::is_contained(walk.folds.inner, column))
+      continue;
+    if (!strideOf(offset, column.getName()))
+      return std::nullopt;
+    walk.folds.outer.push_back(column);
+  }
+  auto count = product(walk.folds.outer).asConst(),
+       run = product(walk.folds.inner).asConst();
+  if (!count || !run ||
+      (*count > 1 && (*count > mostRuns || *run < leastRun || *run % 2)))
+    return std::nullopt;
+  return walk;
+}
+
+std::optional<SymExpr> plan::chain(const SymExpr &offset,
+                                   SmallVectorImpl<Column> &columns) {
+  auto runs = rowRuns(offset, columns);
+  if (!runs || !runs->outer.empty())
+    return std::nullopt;
+  columns = runs->inner;
+  return runs->stride;
 }
 
 SmallVector<Column> plan::unitColumns(const SymExpr &offset,

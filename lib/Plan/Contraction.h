@@ -79,6 +79,34 @@ SymExpr product(llvm::ArrayRef<rel::Column> columns);
 std::optional<SymExpr> chain(const SymExpr &offset,
                              llvm::SmallVectorImpl<rel::Column> &columns);
 
+/// Rows as runs of one stride: `inner` walks a run, `outer` numbers the runs.
+struct RowRuns {
+  llvm::SmallVector<rel::Column> outer, inner;
+  SymExpr stride;
+};
+/// The longest runs that `columns` can be walked in; nothing if the offset is not
+/// linear in them.
+std::optional<RowRuns> rowRuns(const SymExpr &offset,
+                               llvm::ArrayRef<rel::Column> columns);
+
+/// Folded columns as runs of elements that lie side by side: `inner` walks one
+/// run, `outer` numbers them (taps of a convolution).
+struct FoldRuns {
+  llvm::SmallVector<rel::Column> outer, inner;
+};
+/// The way in which a contraction walks rows, and what it folds of each, where
+/// they are stored; nothing if it would do better with a copy.
+struct Walk {
+  RowRuns rows;
+  FoldRuns folds;
+};
+std::optional<Walk> walkContraction(const SymExpr &offset,
+                                    llvm::ArrayRef<rel::Column> rows,
+                                    llvm::ArrayRef<rel::Column> folded);
+
+/// Can a run of rows be walked in register blocks that are mostly full?
+bool hasLongRuns(const RowRuns &rows);
+
 /// Those of `columns` that walk memory element by element, from the slowest to
 /// the fastest.
 llvm::SmallVector<rel::Column> unitColumns(const SymExpr &offset,

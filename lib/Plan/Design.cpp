@@ -19,27 +19,6 @@ DictionaryAttr Planner::blocks(ContractionBlocks chosen) {
        b.getNamedAttr("slice", b.getI64IntegerAttr(chosen.slice))});
 }
 
-/// The columns of `base` that the columns `inner` of a view of it touch.
-static void touched(const View &view, ArrayRef<Column> inner,
-                    std::set<std::string> &columns) {
-  for (const auto &[name, key] : view.keys)
-    for (Column column : inner)
-      if (key.uses(("#" + column.name.getValue()).str()))
-        columns.insert(name);
-}
-
-void Planner::findInnermost(Breakers &breakers) {
-  for (auto &[root, breaker] : breakers.stored) {
-    if (breaker.algorithm != Breaker::Contract)
-      continue;
-    auto match = breakers.contractionOf(breaker.core);
-    View view = viewOf(match->left);
-    // The first reader decides.
-    if (auto &inner = innermost[view.base]; inner.empty())
-      touched(view, match->k, inner);
-  }
-}
-
 /// The readers of a stored value decide its order: the columns that a core
 /// runs through innermost come last.
 ArrayAttr Planner::chooseLayout(Value value, const Breaker &breaker,
@@ -49,7 +28,7 @@ ArrayAttr Planner::chooseLayout(Value value, const Breaker &breaker,
     if (result == value)
       if (auto layout = function.getResultAttrOfType<ArrayAttr>(i, "rel.layout"))
         return layout;
-  const std::set<std::string> &inner = innermost[value];
+  const std::set<std::string> &inner = breakers.innermostOf(value);
   SmallVector<Column> order, last;
   auto split = [&](Column column) {
     (inner.count(column.getName().str()) ? last : order).push_back(column);
@@ -104,14 +83,20 @@ DictionaryAttr Planner::design(const Breaker &breaker, Breakers &breakers,
     whole |= isa<AggregateOp>(op);
     llvm::append_range(work, op->getOperands());
   }
-  // Those of the last level, and of each level that differs under its name.
+  return contractionDesign(k, n, whole);
+}
+
+/// The blocks of a contraction of depth `k` and width `n`, whose results wait for
+/// the epilogue or for each other: those of the last level, and of each level
+/// that differs under its name.
+DictionaryAttr Planner::contractionDesign(int64_t k, int64_t n, bool waits) {
   SmallVector<NamedAttribute> entries;
   std::optional<ContractionBlocks> common;
   for (const Isa &isa : llvm::reverse(allIsas())) {
     if (isa.dotBF16 && options.precision != Precision::BF16)
       continue; // has no code of its own
     ContractionBlocks chosen = chooseContractionBlocks(
-        k, n, choosePanelWidth(n, options.panelWidth), whole,
+        k, n, choosePanelWidth(n, options.panelWidth), waits,
         options.precision == Precision::BF16 ? 2 : 4, isa);
     std::string prefix = common ? isa.name + "_" : "";
     if (common && common->rows == chosen.rows && common->slice == chosen.slice)

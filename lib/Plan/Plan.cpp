@@ -152,6 +152,11 @@ void Planner::materializeConstants() {
       (looked.empty() || looked.contains(column.getName()) ? order : last)
           .push_back(column);
     order.append(last);
+    // A reader's vectors are elements that lie side by side.
+    if (auto lane = looked.empty() ? laneOf(value) : std::nullopt) {
+      llvm::erase(order, *lane);
+      order.push_back(*lane);
+    }
     b.setInsertionPointAfterValue(value);
     // Rows that are looked up (embeddings) are summed and normalised: they
     // stand bf16 as well as weights do. Small tables would save nothing.
@@ -171,13 +176,13 @@ void Planner::materializeConstants() {
 
 LogicalResult Planner::run() {
   borderResults();
+  splitBorders(function);
   for (unsigned i = 0; i < function.getNumArguments(); ++i) {
     // Arguments are row-major in the order of their columns.
     Value argument = function.getArgument(i);
     argument.setType(stored(typeOf(argument)));
   }
   Breakers breakers(function);
-  findInnermost(breakers);
 
   // In program order: a reader's checks see the layouts of what it reads.
   SmallVector<std::pair<Value, Breaker>> ordered(breakers.stored.begin(),
@@ -193,17 +198,20 @@ LogicalResult Planner::run() {
   }
   const StringRef names[] = {"rows", "contraction", "product", "attention",
                              "scan"};
+  SmallVector<MaterializeOp> roots;
   for (auto [i, entry] : llvm::enumerate(ordered))
-    materialize(entry.first, layouts[i], names[entry.second.algorithm],
-                designs[i], [&](OpOperand &use) {
-                  return breakers.streams(entry.first, use.getOwner());
-                });
+    roots.push_back(
+        materialize(entry.first, layouts[i], names[entry.second.algorithm],
+                    designs[i], [&](OpOperand &use) {
+                      return breakers.streams(entry.first, use.getOwner());
+                    }));
   for (auto &[value, breaker] : ordered)
     if (breaker.algorithm == Breaker::Attend)
       ownScores(cast<AggregateOp>(breaker.core), breakers);
-  for (auto &[value, breaker] : ordered) {
+  for (auto [root, entry] : llvm::zip(roots, ordered)) {
+    const Breaker &breaker = entry.second;
     if (breaker.algorithm == Breaker::Contract) {
-      planContraction(cast<AggregateOp>(breaker.core), breakers);
+      planContraction(root, cast<AggregateOp>(breaker.core), breakers);
     } else if (breaker.algorithm == Breaker::Multiply) {
       planProduct(cast<AggregateOp>(breaker.core), breakers);
     } else if (breaker.algorithm == Breaker::Attend) {

@@ -22,23 +22,28 @@ static std::optional<SymExpr> storedOffset(const View &view) {
 /// The constant side becomes panels: its result columns are one column j, its
 /// folded columns in the order in which the rows hold them. In bf16 these are
 /// one column as well, whose pairs are adjacent.
-void Planner::planContraction(AggregateOp op, Breakers &breakers) {
+void Planner::planContraction(MaterializeOp root, AggregateOp op,
+                              Breakers &breakers) {
   auto match = breakers.contractionOf(op);
   if (!match)
     return;
   auto offset = storedOffset(viewOf(match->left));
-  SmallVector<Column> rows = match->leftFree, ks = match->k;
-  std::optional<SymExpr> rowStride, kStride;
-  if (offset) {
-    rowStride = chain(*offset, rows);
-    kStride = chain(*offset, ks);
-  }
-  if (!rowStride || !kStride || !kStride->isConst(1)) {
+  SmallVector<Column> ks = match->k;
+  auto walk = offset ? walkContraction(*offset, match->leftFree, match->k)
+                     : std::nullopt;
+  if (walk) {
+    ks = walk->folds.outer;
+    llvm::append_range(ks, walk->folds.inner);
+    // Each run is a slice of its own.
+    if (!walk->folds.outer.empty())
+      root.setDesignAttr(contractionDesign(
+          *product(walk->folds.inner).asConst(),
+          *product(match->rightFree).asConst(), /*waits=*/true));
+  } else {
     // The view can't be walked row by row: it is copied into that form.
     SmallVector<Column> order(match->leftFree);
     order.append(match->k);
     materialize(match->left, plainLayout(order), "rows", {});
-    ks = match->k;
   }
   SmallVector<Column> ns = match->rightFree;
   SymExpr count = product(ns);
@@ -118,13 +123,17 @@ void Planner::planProduct(AggregateOp op, Breakers &breakers) {
   if (breakers.isConstant(form.left))
     form.swapSides();
   // The offset of a side that is stored, if its rows have a stride.
+  // Rows may come in runs, lanes may not.
+  Value rowsSide = matchProduct(op)->left;
   auto walkable = [&](Value side,
                       ArrayRef<Column> free) -> std::optional<SymExpr> {
     if (breakers.isConstant(side) || packedViewOf(side))
       return std::nullopt;
     auto offset = storedOffset(viewOf(side));
-    SmallVector<Column> rows(free);
-    return offset && chain(*offset, rows) ? offset : std::nullopt;
+    auto runs = offset ? rowRuns(*offset, free) : std::nullopt;
+    bool walks = runs && (side == rowsSide ? hasLongRuns(*runs)
+                                           : runs->outer.empty());
+    return walks ? offset : std::nullopt;
   };
   auto copy = [&](Value side, ArrayRef<Column> free, ArrayRef<Column> inner) {
     SmallVector<Column> order(form.batch);

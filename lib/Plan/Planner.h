@@ -37,7 +37,8 @@ public:
 
 private:
   void borderResults();
-  void planContraction(rel::AggregateOp op, Breakers &breakers);
+  void planContraction(rel::MaterializeOp root, rel::AggregateOp op,
+                       Breakers &breakers);
   void planProduct(rel::AggregateOp op, Breakers &breakers);
   void planAttention(Attention form);
   /// Gives an attention operations of its own for what it streams, if others
@@ -63,19 +64,17 @@ private:
       mlir::DictionaryAttr design,
       llvm::function_ref<bool(mlir::OpOperand &)> keeps =
           [](mlir::OpOperand &) { return false; });
-  void findInnermost(Breakers &breakers);
   mlir::ArrayAttr chooseLayout(mlir::Value value, const Breaker &breaker,
                                Breakers &breakers);
   mlir::DictionaryAttr design(const Breaker &breaker, Breakers &breakers,
                               mlir::Value root);
+  mlir::DictionaryAttr contractionDesign(int64_t k, int64_t n, bool waits);
   mlir::DictionaryAttr blocks(ContractionBlocks chosen);
   rel::RelType stored(rel::RelType type);
 
   mlir::func::FuncOp function;
   const PlanOptions &options;
   mlir::OpBuilder b;
-  /// The columns of a stored value that a contraction folds.
-  llvm::DenseMap<mlir::Value, std::set<std::string>> innermost;
 };
 
 } // namespace joinery::plan

@@ -3,7 +3,7 @@
     shared_scores.py
 
 Two sums over one softmax, scores or weights that are outputs, statistics of
-them, two masks on the same scores. ONNX Runtime says what is right.
+them, two masks on the same scores, scores that are a sum of contractions. ONNX Runtime says what is right.
 """
 
 import pathlib
@@ -37,6 +37,13 @@ READERS = {
                   ("ReduceMax", "p", "x2", {"axes": [3]})], "x1 x2"),
     "no softmax": ([("Sigmoid", "s", "g", {}), ("Softmax", "s", "p", LAST), ("MatMul", "p v", "x1", {}),
                     ("MatMul", "g u", "x2", {})], "x1 x2"),
+    "sum of scores": ([("Transpose", "u", "ut", {"perm": [0, 1, 3, 2]}), ("MatMul", "v ut", "c", {}),
+                       ("Add", "s c", "z", {}), ("Softmax", "z", "p", LAST), ("MatMul", "p v", "x1", {})], "x1"),
+    "sum of scores out": ([("Transpose", "u", "ut", {"perm": [0, 1, 3, 2]}), ("MatMul", "v ut", "c", {}),
+                           ("Add", "s c", "z", {}), ("Add", "z mask", "m", {}), ("Softmax", "m", "p", LAST),
+                           ("MatMul", "p v", "x1", {})], "x1 c m"),
+    "products only": ([("Transpose", "u", "ut", {"perm": [0, 1, 3, 2]}), ("MatMul", "v ut", "c", {}),
+                       ("Relu", "c", "r", {}), ("MatMul", "r q", "x1", {}), ("MatMul", "ut v", "x2", {})], "x1 x2"),
     "transposed": ([("Softmax", "s", "p", LAST), ("MatMul", "p v", "x1", {}),
                     ("Transpose", "s", "st", {"perm": [0, 1, 3, 2]}), ("Softmax", "st", "pt", LAST),
                     ("MatMul", "pt u", "x2", {})], "x1 x2"),
@@ -71,7 +78,7 @@ def check(report, work, name):
     if not report.check(code == harness.DONE, name, f"compile exits {code}: {output[:300]}"):
         return
     session = onnxruntime.InferenceSession(work / "m.onnx", providers=["CPUExecutionProvider"])
-    for length in (1, 5, 37):
+    for length in (1, 5, 37, 201):
         rng = np.random.default_rng(length)
         given = {"x": rng.standard_normal((BATCH, length, WIDTH)).astype(np.float32),
                  "mask": rng.standard_normal((BATCH, 1, 1, length)).astype(np.float32)}

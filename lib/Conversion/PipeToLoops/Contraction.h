@@ -24,12 +24,25 @@ public:
   KernelCost emit();
 
 private:
+  /// What the micro-kernel folds at a time: so much from k0 on, in the run that
+  /// the keys give.
+  struct Slice {
+    int64_t k0, depth;
+    Keys run;
+  };
+
   mlir::LogicalResult matchRows();
   mlir::LogicalResult matchPanels();
   mlir::LogicalResult chooseBlocks();
+  void chooseSlices(int64_t most);
 
   void allocate();
   void emitBlock(const ContractionBlock &block);
+  /// Does `body` for each part of a block that lies in one run: where a slice of
+  /// its first row is, how many rows it has, and how many are before it.
+  void forEachRun(const ContractionBlock &block, const Slice &slice,
+                  llvm::function_ref<void(mlir::Value, mlir::Value,
+                                          mlir::Value)> body);
   void multiply(mlir::Value rowsAt, mlir::Value stride, mlir::Value panel,
                 mlir::Value c, mlir::Value count, int64_t depth,
                 mlir::Value accumulate, mlir::Value next);
@@ -49,9 +62,12 @@ private:
   plan::Contraction form; // right is the side with panels
   mlir::BlockArgument rowsBuffer, panelsBuffer;
   llvm::SmallVector<rel::Column> rows, ns;
-  /// Where the first row begins, and the distance to the next one.
-  SymExpr start, rowStride;
-  int64_t n = 0, k = 0, width = 0, slice = 0;
+  /// Where the rows lie, and the distance of two that follow each other in a run.
+  SymExpr rowsOffset;
+  plan::RowRuns runs;
+  plan::FoldRuns folds;
+  std::vector<Slice> slices;
+  int64_t n = 0, k = 0, width = 0;
   Operands operands = Operands::F32;
   mlir::Value root;
   ContractionGrid grid;

@@ -8,6 +8,8 @@
 // for each block of rows of the call's share (see ContractionShare.h)
 //   for each slice of k, for each of its panels of n: micro-kernel into scratch
 //   for each row of the block: the epilogue, which reads the scratch
+// Rows that do not follow each other with one stride (windows of a convolution in
+// several sequences) are runs: the micro-kernel is called for each in a block.
 // An epilogue that looks at one column at a time runs after each panel instead,
 // while the panel's results are in the level-1 cache.
 //
@@ -44,12 +46,12 @@ Value ContractionKernel::lastLane(Value panel) {
 }
 
 void ContractionKernel::allocate() {
-  Type f32 = e.b.getF32Type(), byte = e.b.getI8Type();
+  Type byte = e.b.getI8Type();
   tile = e.allocateElements(grid.rowBlock * ldc);
   sharedTile = e.offset(e.shared, e.index(JN_SHARED_COUNTERS * 8), byte);
-  a = e.offset(e.bufferOf(rowsBuffer), e.value(start), f32);
+  a = e.bufferOf(rowsBuffer);
   w = e.bufferOf(panelsBuffer);
-  lda = e.value(rowStride);
+  lda = e.value(runs.stride);
   module = cast<ModuleOp>(e.function->getParentOp());
   gemm = getOrCreateGemm(module, e.target, width, operands);
   // Whole vectors of pairs, and one more, so that rows do not share level-1
@@ -58,7 +60,8 @@ void ContractionKernel::allocate() {
   if (packs())
     packed = e.allocateElements(grid.rowBlock * packedLda);
   if (operands == Operands::DecodedPairs && e.target.decodeRows > 0)
-    decoded = e.allocateElements(lanesOf(std::min(slice, k)) * kPairDepth * width);
+    decoded = e.allocateElements(lanesOf(slices.front().depth) * kPairDepth *
+                                 width);
 }
 
 /// A call of the micro-kernel. Of many rows and a panel that it would decode for
@@ -99,15 +102,57 @@ void ContractionKernel::epilogue(const ContractionBlock &block, Value results,
            block.count, from, to);
 }
 
+void ContractionKernel::forEachRun(
+    const ContractionBlock &block, const Slice &slice,
+    function_ref<void(Value, Value, Value)> body) {
+  Type f32 = e.b.getF32Type();
+  int64_t inRun = slice.k0 % *plan::product(folds.inner).asConst();
+  auto part = [&](const Keys &keys, Value first, Value count, Value before) {
+    SymExpr start = startOf(rowsOffset, keys) + SymExpr(inRun);
+    body(e.offset(e.offset(a, e.value(start), f32), e.mul(first, lda), f32),
+         count, before);
+  };
+  if (runs.outer.empty()) {
+    part(slice.run, block.row0, block.count, e.index(0));
+    return;
+  }
+  Value length = e.value(plan::product(runs.inner));
+  Value end = e.add(block.row0, block.count);
+  // An empty run has no rows: there is no block, and nothing to divide by.
+  Value divisor = e.max(length, e.index(1));
+  Value last = arith::DivUIOp::create(e.b, e.loc, e.sub(end, e.index(1)),
+                                      divisor);
+  e.loop(arith::DivUIOp::create(e.b, e.loc, block.row0, divisor),
+         e.add(last, e.index(1)), e.index(1), {},
+         [&](Value number, ValueRange) -> SmallVector<Value> {
+           Keys keys = slice.run;
+           e.splitRow(e.atom(number, plan::product(runs.outer)), runs.outer,
+                      keys);
+           Value run0 = e.mul(number, length);
+           Value from = e.max(block.row0, run0);
+           Value to = e.min(end, e.add(run0, length));
+           part(keys, e.sub(from, run0), e.sub(to, from),
+                e.sub(from, block.row0));
+           return {};
+         });
+}
+
 void ContractionKernel::emitBlock(const ContractionBlock &block) {
   Type f32 = e.b.getF32Type();
-  Value rowsAt = e.offset(a, e.mul(block.row0, lda), f32), stride = lda;
   if (packs()) {
-    func::CallOp::create(e.b, e.loc, getOrCreatePackPairs(module, e.target),
-                         ValueRange{rowsAt, lda, block.count, e.index(k),
-                                    packed, e.index(packedLda)});
-    rowsAt = packed;
-    stride = e.index(packedLda);
+    int64_t run = *plan::product(folds.inner).asConst();
+    for (const Slice &slice : slices) {
+      if (slice.k0 % run)
+        continue; // packed with the whole run
+      forEachRun(block, slice, [&](Value rowsAt, Value count, Value before) {
+        Value to = e.add(e.mul(before, e.index(packedLda)),
+                         e.index(lanesOf(slice.k0)));
+        func::CallOp::create(
+            e.b, e.loc, getOrCreatePackPairs(module, e.target),
+            ValueRange{rowsAt, lda, count, e.index(run),
+                       e.offset(packed, to, f32), e.index(packedLda)});
+      });
+    }
   }
   Value results = tile, complete;
   if (grid.wholeRows) {
@@ -118,12 +163,10 @@ void ContractionKernel::emitBlock(const ContractionBlock &block) {
         e.select(complete, tile,
                  e.offset(sharedTile, e.mul(block.row0, e.index(ldc)), f32));
   }
-  for (int64_t k0 = 0; k0 < k; k0 += slice) {
-    int64_t depth = std::min(slice, k - k0);
+  for (const Slice &slice : slices) {
+    int64_t k0 = slice.k0, depth = slice.depth;
     Value accumulate =
         arith::ConstantOp::create(e.b, e.loc, e.b.getBoolAttr(k0 > 0));
-    Value slicedRows =
-        e.offset(rowsAt, e.index(packs() ? lanesOf(k0) : k0), f32);
     int64_t nextK0 = k0 + depth < k ? k0 + depth : 0;
     e.loop(block.panel0, block.panel1, e.index(1), {},
            [&](Value p, ValueRange) -> SmallVector<Value> {
@@ -138,8 +181,17 @@ void ContractionKernel::emitBlock(const ContractionBlock &block) {
                  e.compare(arith::CmpIPredicate::slt, after, block.panel1),
                  panelAt(after, k0), panelAt(first, nextK0));
              Value c = waits ? e.offset(results, firstLane(p), f32) : results;
-             multiply(slicedRows, stride, panel, c, block.count, depth,
-                      accumulate, next);
+             if (packs())
+               multiply(e.offset(packed, e.index(lanesOf(k0)), f32),
+                        e.index(packedLda), panel, c, block.count, depth,
+                        accumulate, next);
+             else
+               forEachRun(block, slice,
+                          [&](Value rowsAt, Value count, Value before) {
+                            Value to = e.mul(before, e.index(ldc));
+                            multiply(rowsAt, lda, panel, e.offset(c, to, f32),
+                                     count, depth, accumulate, next);
+                          });
              if (!waits)
                epilogue(block, results, firstLane(p), firstLane(p),
                         lastLane(after));

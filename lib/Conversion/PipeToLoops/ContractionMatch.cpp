@@ -80,7 +80,6 @@ LogicalResult ContractionKernel::match() {
   if (!found)
     return e.kernel.emitError("there is no contraction with panels");
   form = *found;
-  rows = form.leftFree;
   ns = form.rightFree;
   root = rootOf(e);
   if (failed(matchRows()) || failed(matchPanels()))
@@ -96,14 +95,17 @@ LogicalResult ContractionKernel::matchRows() {
   auto offset = plan::viewOffset(left, cast<RelType>(left.base.getType()));
   if (!offset)
     return e.kernel.emitError("the rows have a blocked layout");
-  SmallVector<Column> ks = form.k;
-  auto stride = plan::chain(*offset, rows);
-  auto kStride = plan::chain(*offset, ks);
-  if (!stride || !kStride || !kStride->isConst(1))
+  auto walk = plan::walkContraction(*offset, form.leftFree, form.k);
+  if (!walk)
     return e.kernel.emitError("the rows are not laid out for a contraction");
-  start = startOf(*offset, {});
-  k = *plan::product(ks).asConst();
-  rowStride = stride->isConst(0) ? SymExpr(k) : *stride;
+  rowsOffset = *offset;
+  runs = walk->rows;
+  folds = walk->folds;
+  k = *plan::product(form.k).asConst();
+  if (runs.inner.empty()) // one row
+    runs.stride = SymExpr(k);
+  rows = runs.outer;
+  llvm::append_range(rows, runs.inner);
   grid.rows = plan::product(rows);
   return success();
 }
@@ -129,15 +131,31 @@ LogicalResult ContractionKernel::matchPanels() {
 
 LogicalResult ContractionKernel::chooseBlocks() {
   int64_t rowBlock = designValue(e, "rows");
-  slice = designValue(e, "slice");
+  int64_t slice = designValue(e, "slice");
   if (rowBlock <= 0 || slice <= 0 || (slice < k && slice % kPairDepth))
     return e.kernel.emitError("the plan gives no block of rows or slice of k");
   grid.rowBlock = llvm::alignTo(rowBlock, e.target.rowUnit);
   grid.wholeRows = needsWholeRows(root, form.aggregate);
   grid.packs = packs();
-  waits = slice < k || grid.wholeRows;
+  chooseSlices(slice);
+  waits = slices.size() > 1 || grid.wholeRows;
   ldc = waits ? grid.panels * width : width;
   grid.rowBytes = ldc * 4;
   grid.sharedRows = std::min(kSharedRows, kSharedBytes / grid.rowBytes);
   return success();
+}
+
+void ContractionKernel::chooseSlices(int64_t most) {
+  int64_t run = *plan::product(folds.inner).asConst();
+  for (int64_t first = 0; first < k; first += run) {
+    Keys keys;
+    int64_t number = first / run;
+    for (Column column : llvm::reverse(folds.outer)) {
+      int64_t extent = *column.getExtent().asConst();
+      keys[column.getName().str()] = SymExpr(number % extent);
+      number /= extent;
+    }
+    for (int64_t k0 = 0; k0 < run; k0 += most)
+      slices.push_back({first + k0, std::min(most, run - k0), keys});
+  }
 }

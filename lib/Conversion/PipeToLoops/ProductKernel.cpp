@@ -5,7 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// for each key of the columns that both sides have, each block of rows (tasks)
+// for each key of the columns that both sides have, each run of rows, each block
+// of its rows (tasks)
 //   for each panel of the right side's rows, the lanes
 //     for each key of the outer folded columns (taps of a convolution)
 //       pack the panel: lanes by inner folded columns, transposed
@@ -30,7 +31,7 @@ namespace {
 struct Factor {
   Value pointer;
   SymExpr offset, stride;
-  SmallVector<Column> free, unit;
+  SmallVector<Column> outer, free, unit;
 };
 
 class ProductKernel {
@@ -52,6 +53,7 @@ private:
   KernelEmitter &e;
   plan::Contraction form;
   Factor left, right;
+  SmallVector<Column> tasks;        // each with blocks of rows
   SmallVector<Column> outer, inner; // the folded columns
   int64_t width = mostLanes;
   SymExpr rows, laneCount, depth, blocks;
@@ -68,13 +70,14 @@ LogicalResult ProductKernel::match(Value relation, ArrayRef<Column> free,
                          : std::nullopt;
   if (!offset)
     return e.kernel.emitError("a side of the product is not stored");
-  out.free.assign(free.begin(), free.end());
-  auto stride = plan::chain(*offset, out.free);
-  if (!stride)
+  auto runs = plan::rowRuns(*offset, free);
+  if (!runs)
     return e.kernel.emitError("the rows of the product have no stride");
+  out.outer = runs->outer;
+  out.free = runs->inner;
   out.pointer = e.bufferOf(argument);
   out.offset = *offset;
-  out.stride = *stride;
+  out.stride = runs->stride;
   out.unit = plan::unitColumns(*offset, form.k);
   return success();
 }
@@ -90,6 +93,10 @@ LogicalResult ProductKernel::match() {
   if (failed(match(form.left, form.leftFree, left)) ||
       failed(match(form.right, form.rightFree, right)))
     return failure();
+  if (!right.outer.empty())
+    return e.kernel.emitError("the lanes of the product come in runs");
+  tasks = form.batch;
+  llvm::append_range(tasks, left.outer);
   inner = left.unit.size() < right.unit.size() ? left.unit : right.unit;
   for (const Factor *side : {&left, &right})
     if (ArrayRef(side->unit).take_back(inner.size()) != ArrayRef(inner))
@@ -144,7 +151,7 @@ void ProductKernel::emitTask(Value task) {
                      e.index(rowBlock));
   Value rowCount = e.min(e.sub(e.value(rows), row0), e.index(rowBlock));
   Keys keys;
-  e.splitRow(e.atom(number, plan::product(form.batch)), form.batch, keys);
+  e.splitRow(e.atom(number, plan::product(tasks)), tasks, keys);
   e.loop(e.index(0), e.value(laneCount), e.index(width), {},
          [&](Value lane0, ValueRange) -> SmallVector<Value> {
            Value lanes = e.min(e.sub(e.value(laneCount), lane0),
@@ -172,7 +179,7 @@ KernelCost ProductKernel::emit() {
            return {};
          });
   KernelCost cost;
-  cost.tasks = plan::product(form.batch) * blocks;
+  cost.tasks = plan::product(tasks) * blocks;
   cost.scratch = e.scratchBytes;
   return cost;
 }
