@@ -22,6 +22,36 @@ OpFoldResult RekeyOp::fold(FoldAdaptor) {
   return getInput();
 }
 
+/// Is the composition out of range just where the outer map, which has a default,
+/// leaves the inner result, or where the inner one has the same? A key that may
+/// leave it has to be the inner input's own.
+static bool composesDefaults(RekeyOp outer, RekeyOp inner) {
+  if (inner.getOtherwise() &&
+      inner.getOtherwiseAttr() != outer.getOtherwiseAttr())
+    return false;
+  RelType between = inner.getType(), source = inner.getInput().getType();
+  for (Column column : between.getColumns()) {
+    std::string name = column.getName().str();
+    auto symbol = outer.sourceKey(name).asSymbol();
+    if (symbol && StringRef(*symbol).starts_with("#") &&
+        outer.getType().extentOf(symbol->substr(1)) == column.getExtent())
+      continue; // always in range
+    int uses = 0;
+    bool own = false;
+    for (Column below : source.getColumns()) {
+      SymExpr key = inner.sourceKey(below.getName());
+      if (!key.uses("#" + name))
+        continue;
+      ++uses;
+      own |= key == SymExpr::key(name) &&
+             below.getExtent() == column.getExtent();
+    }
+    if (uses != 1 || !own)
+      return false;
+  }
+  return true;
+}
+
 namespace {
 /// rekey ∘ rekey is one rekey: the outer map is substituted into the inner one
 /// and simplified by the extents of the result's keys.
@@ -32,9 +62,9 @@ struct ComposeRekeys : OpRewritePattern<RekeyOp> {
     auto inner = outer.getInput().getDefiningOp<RekeyOp>();
     if (!inner)
       return rewriter.notifyMatchFailure(outer, "the input is not a rekey");
-    // The outer map stays within the inner result, so the inner default holds
-    // just where the composed key is out of range.
-    if (outer.getOtherwise())
+    // Without a default the outer map stays within the inner result, so the
+    // inner default holds just where the composed key is out of range.
+    if (outer.getOtherwise() && !composesDefaults(outer, inner))
       return rewriter.notifyMatchFailure(
           outer, "the outer default would need a new domain");
     RelType result = outer.getType();
@@ -57,7 +87,9 @@ struct ComposeRekeys : OpRewritePattern<RekeyOp> {
     SmallVector<StringRef> exprs(texts.begin(), texts.end());
     rewriter.replaceOpWithNewOp<RekeyOp>(
         outer, result, inner.getInput(), rewriter.getStrArrayAttr(sources),
-        rewriter.getStrArrayAttr(exprs), inner.getOtherwiseAttr());
+        rewriter.getStrArrayAttr(exprs),
+        outer.getOtherwise() ? outer.getOtherwiseAttr()
+                             : inner.getOtherwiseAttr());
     return success();
   }
 };

@@ -130,19 +130,34 @@ static void split(RekeyOp rekey, ArrayRef<Window> windows) {
   rekey.erase();
 }
 
+/// Would a contraction that folds `depth` elements of each window find runs of
+/// them that are worth walking? Else it copies the windows, with their borders.
+static bool foldsLongRuns(ArrayRef<Window> windows, const SymExpr &depth) {
+  int64_t all = 1, longest = 1;
+  for (const Window &window : windows) {
+    int64_t taps = *window.tap.getExtent().asConst();
+    all *= taps;
+    longest = std::max(longest, taps);
+  }
+  auto number = depth.asConst();
+  return !number || *number / (all / longest) >= kLeastFoldRun;
+}
+
 void plan::splitBorders(func::FuncOp function) {
-  llvm::SetVector<Operation *> reads;
+  llvm::MapVector<Operation *, SmallVector<Window>> reads;
   for (Operation &op : function.getBody().front()) {
     auto match = matchContraction(&op);
     if (!match || match->leftFree.empty() || match->rightFree.empty())
       continue;
-    for (Value side : {match->left, match->right})
-      if (auto rekey = viewOf(side).base.getDefiningOp<RekeyOp>())
-        reads.insert(rekey);
+    for (Value side : {match->left, match->right}) {
+      auto rekey = viewOf(side).base.getDefiningOp<RekeyOp>();
+      if (!rekey)
+        continue;
+      auto windows = windowsOf(rekey);
+      if (!windows.empty() && foldsLongRuns(windows, product(match->k)))
+        reads[rekey] = windows;
+    }
   }
-  for (Operation *op : reads) {
-    auto rekey = cast<RekeyOp>(op);
-    if (auto windows = windowsOf(rekey); !windows.empty())
-      split(rekey, windows);
-  }
+  for (auto &[op, windows] : reads)
+    split(cast<RekeyOp>(op), windows);
 }

@@ -43,8 +43,11 @@ Breakers::Breakers(func::FuncOp function) : function(function) {
       continue;
     }
     Attention form = *attentionOf(op);
-    for (Value operand : {form.query, form.key, form.weighted})
-      store(storedBase(operand));
+    for (Value operand : {form.query, form.key, form.weighted}) {
+      Value base = storedBase(operand);
+      attended.insert(base);
+      store(base);
+    }
   }
   for (auto [op, algorithm] : cores) {
     Value root = grow(op)->getResult(0);
@@ -58,43 +61,7 @@ Breakers::Breakers(func::FuncOp function) : function(function) {
     store(result);
   findInnermost();
   storeShared();
-}
-
-/// The columns of a base whose keys the columns `folded` of a view decide: alone,
-/// or at least with others (windows of a convolution).
-static std::set<std::string> foldedColumns(const View &view,
-                                           ArrayRef<Column> folded) {
-  std::set<std::string> alone, together;
-  for (const auto &[name, key] : view.keys) {
-    std::set<std::string> symbols;
-    key.collect(symbols);
-    auto isFolded = [&](const std::string &symbol) {
-      return llvm::any_of(folded, [&](Column column) {
-        return symbol == "#" + column.getName().str();
-      });
-    };
-    auto isKey = [](StringRef symbol) { return symbol.starts_with("#"); };
-    if (llvm::none_of(symbols, isFolded))
-      continue;
-    together.insert(name);
-    if (llvm::all_of(symbols, [&](const std::string &symbol) {
-          return !isKey(symbol) || isFolded(symbol);
-        }))
-      alone.insert(name);
-  }
-  return alone.empty() ? together : alone;
-}
-
-void Breakers::findInnermost() {
-  for (auto &[root, breaker] : stored) {
-    if (breaker.algorithm != Breaker::Contract)
-      continue;
-    auto match = contractionOf(breaker.core);
-    View view = viewOf(match->left);
-    // The first reader decides.
-    if (auto &columns = innermost[view.base]; columns.empty())
-      columns = foldedColumns(view, match->k);
-  }
+  findInnermost(); // of what that has stored
 }
 
 void Breakers::store(Value value) {
@@ -350,17 +317,6 @@ int64_t Breakers::work(Value value, int depth) {
     if (!stored.count(operand))
       total += work(operand, depth + 1);
   return total;
-}
-
-/// Will the rows of a stored value run along a column that `type` has, and not
-/// along one that it lacks?
-bool Breakers::variesByLane(Value root, RelType type) const {
-  auto lanes = innermost.find(root);
-  if (lanes == innermost.end() || lanes->second.empty())
-    return false;
-  return llvm::all_of(lanes->second, [&](const std::string &column) {
-    return type.has(column);
-  });
 }
 
 /// Values that several pipelines or several iterations of one would compute

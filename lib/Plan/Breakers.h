@@ -59,13 +59,15 @@ public:
   /// The operations on that way for one softmax, in program order and without
   /// it; none if nothing else reads what they compute.
   llvm::SmallVector<mlir::Operation *> sharedWay(mlir::Operation *softmax) const;
-  /// The columns of a stored value that the contraction which reads it folds.
-  const std::set<std::string> &innermostOf(mlir::Value value) {
-    return innermost[value];
-  }
+  /// The columns of a stored value in the order in which it lies, the slowest
+  /// first.
+  llvm::SmallVector<rel::Column> layoutOf(mlir::Value value);
 
 private:
   void findInnermost();
+  /// What the kernel of `root` reads element by element should lie along its lane.
+  void preferLane(mlir::Value root);
+  bool foldsRows(mlir::Value root) const;
   void findCores();
   void findStreamed(Attention form);
   /// Is this product needed by attentions only, all of which stream it?
@@ -88,7 +90,10 @@ private:
   llvm::DenseMap<mlir::Operation *, unsigned> order;
   llvm::DenseMap<mlir::Operation *, mlir::Operation *> postDominator;
   llvm::MapVector<mlir::Operation *, Breaker::Algorithm> cores;
+  /// The columns of a stored value that its reader runs through innermost.
   llvm::DenseMap<mlir::Value, std::set<std::string>> innermost;
+  /// Operands of attentions, which have an order of their own.
+  llvm::DenseSet<mlir::Value> attended;
   llvm::DenseSet<mlir::Operation *> products; // joins that feed a core
   /// From products to a softmax_sum, for each.
   llvm::MapVector<mlir::Operation *, llvm::DenseSet<mlir::Operation *>>

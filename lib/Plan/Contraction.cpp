@@ -216,9 +216,9 @@ std::optional<plan::RowRuns> plan::rowRuns(const SymExpr &offset,
           found = true;
         }
     }
-    // Of equally long ones that of neighbours: its stride depends on no extent.
-    bool near = strides[first].asConst().has_value() &&
-                !best.stride.asConst().has_value();
+    // Of equally many columns those of neighbours: batch rows lie far apart.
+    auto stride = strides[first].asConst(), other = best.stride.asConst();
+    bool near = stride && (!other || *stride < *other);
     if (run.size() < best.inner.size() ||
         (run.size() == best.inner.size() && !near))
       continue;
@@ -242,7 +242,7 @@ std::optional<plan::Walk> plan::walkContraction(const SymExpr &offset,
                                                 ArrayRef<Column> rows,
                                                 ArrayRef<Column> folded) {
   // Each run of folded elements is a call of its own, and code of its own.
-  constexpr int64_t leastRun = 32, mostRuns = 16;
+  constexpr int64_t mostRuns = 16;
   auto found = rowRuns(offset, rows);
   if (!found || !hasLongRuns(*found))
     return std::nullopt;
@@ -257,7 +257,7 @@ std::optional<plan::Walk> plan::walkContraction(const SymExpr &offset,
   auto count = product(walk.folds.outer).asConst(),
        run = product(walk.folds.inner).asConst();
   if (!count || !run ||
-      (*count > 1 && (*count > mostRuns || *run < leastRun || *run % 2)))
+      (*count > 1 && (*count > mostRuns || *run < kLeastFoldRun || *run % 2)))
     return std::nullopt;
   return walk;
 }

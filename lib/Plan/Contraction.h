@@ -94,6 +94,9 @@ std::optional<RowRuns> rowRuns(const SymExpr &offset,
 struct FoldRuns {
   llvm::SmallVector<rel::Column> outer, inner;
 };
+/// Shorter runs are not worth a call of the micro-kernel for each.
+inline constexpr int64_t kLeastFoldRun = 32;
+
 /// The way in which a contraction walks rows, and what it folds of each, where
 /// they are stored; nothing if it would do better with a copy.
 struct Walk {

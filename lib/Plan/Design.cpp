@@ -19,39 +19,6 @@ DictionaryAttr Planner::blocks(ContractionBlocks chosen) {
        b.getNamedAttr("slice", b.getI64IntegerAttr(chosen.slice))});
 }
 
-/// The readers of a stored value decide its order: the columns that a core
-/// runs through innermost come last.
-ArrayAttr Planner::chooseLayout(Value value, const Breaker &breaker,
-                                Breakers &breakers) {
-  Operation *end = function.getBody().front().getTerminator();
-  for (auto [i, result] : llvm::enumerate(end->getOperands()))
-    if (result == value)
-      if (auto layout = function.getResultAttrOfType<ArrayAttr>(i, "rel.layout"))
-        return layout;
-  const std::set<std::string> &inner = breakers.innermostOf(value);
-  SmallVector<Column> order, last;
-  auto split = [&](Column column) {
-    (inner.count(column.getName().str()) ? last : order).push_back(column);
-  };
-  // A contraction's own order is its rows, then the panel's columns.
-  std::optional<Contraction> match;
-  if (breaker.algorithm == Breaker::Contract)
-    match = breakers.contractionOf(breaker.core);
-  else if (breaker.algorithm == Breaker::Multiply)
-    match = matchProduct(breaker.core);
-  if (match) {
-    for (ArrayRef<Column> part :
-         {ArrayRef(match->batch), ArrayRef(match->leftFree),
-          ArrayRef(match->rightFree)})
-      llvm::for_each(part, split);
-  } else {
-    for (Column column : typeOf(value).getColumns())
-      split(column);
-  }
-  order.append(last);
-  return plainLayout(order);
-}
-
 DictionaryAttr Planner::design(const Breaker &breaker, Breakers &breakers,
                                Value root) {
   if (breaker.algorithm == Breaker::Rows ||

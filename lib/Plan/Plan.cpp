@@ -193,7 +193,7 @@ LogicalResult Planner::run() {
   SmallVector<ArrayAttr> layouts;
   SmallVector<DictionaryAttr> designs;
   for (auto &[value, breaker] : ordered) {
-    layouts.push_back(chooseLayout(value, breaker, breakers));
+    layouts.push_back(plainLayout(breakers.layoutOf(value)));
     designs.push_back(design(breaker, breakers, value));
   }
   const StringRef names[] = {"rows", "contraction", "product", "attention",

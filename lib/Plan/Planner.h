@@ -64,8 +64,6 @@ private:
       mlir::DictionaryAttr design,
       llvm::function_ref<bool(mlir::OpOperand &)> keeps =
           [](mlir::OpOperand &) { return false; });
-  mlir::ArrayAttr chooseLayout(mlir::Value value, const Breaker &breaker,
-                               Breakers &breakers);
   mlir::DictionaryAttr design(const Breaker &breaker, Breakers &breakers,
                               mlir::Value root);
   mlir::DictionaryAttr contractionDesign(int64_t k, int64_t n, bool waits);

@@ -332,37 +332,6 @@ Value KernelEmitter::evaluateLookup(LookupOp op, const Keys &keys) {
 }
 
 //===----------------------------------------------------------------------===//
-// union
-//===----------------------------------------------------------------------===//
-
-Value KernelEmitter::evaluateUnion(UnionOp op, const Keys &keys) {
-  auto bounds = [&](StringRef symbol) { return bound(symbol); };
-  std::string column = op.getColumn().str();
-  SymExpr key = keys.at(column), start;
-  Value result;
-  SmallVector<std::tuple<Value, SymExpr, SymExpr>> parts;
-  for (auto [input, size] : llvm::zip(
-           op.getInputs(), op.getSizes().getAsValueRange<StringAttr>())) {
-    SymExpr extent = *SymExpr::parse(size);
-    parts.push_back({input, start, extent});
-    start = start + extent;
-  }
-  for (auto &[input, first, extent] : llvm::reverse(parts)) {
-    Keys inner = keys;
-    SymExpr shifted = (key - first).simplify(bounds);
-    inner[column] = shifted;
-    Value part = input;
-    auto read = [&] { return evaluate(part, inner); };
-    Value within = inRange(shifted, extent);
-    if (!result)
-      result = arith::ConstantOp::create(
-          b, loc, b.getZeroAttr(op.getType().getElementType()));
-    result = within ? guarded(within, result, read) : read();
-  }
-  return result;
-}
-
-//===----------------------------------------------------------------------===//
 // Hoisting
 //===----------------------------------------------------------------------===//
 
@@ -399,6 +368,9 @@ void KernelEmitter::hoist(Value relation, const Keys &keys) {
       else
         hoist(index, keys);
     }
+  } else if (auto unionOp = dyn_cast<UnionOp>(op)) {
+    if (auto [part, inner] = onlyPart(unionOp, keys); part)
+      hoist(part, inner);
   } else if (auto pack = dyn_cast<PackOp>(op)) {
     if (!keys.at(pack.row().str()).uses("#lane"))
       hoist(pack.getInput(), packedKeys(pack, keys));

@@ -122,6 +122,11 @@ public:
   /// Where the value of a relation comes from while it is set: scratch memory.
   std::map<void *, std::function<mlir::Value(const Keys &)>> overrides;
 
+  /// Where the parts of unions over the lane end among `lanes` lanes, at keys with
+  /// a future lane: between two ends each is one part.
+  std::set<int64_t> partEnds(mlir::Value relation, const Keys &keys,
+                             int64_t lanes);
+
   /// Values found inside are forgotten at the end.
   struct Scope {
     explicit Scope(KernelEmitter &e) : e(e) { e.scopes.emplace_back(); }
@@ -166,6 +171,11 @@ private:
   mlir::Value evaluateAggregate(rel::AggregateOp op, const Keys &keys);
   mlir::Value evaluateSoftmaxSum(rel::AggregateOp op, const Keys &keys);
   mlir::Value evaluateUnion(rel::UnionOp op, const Keys &keys);
+  void findPartEnds(mlir::Value relation, const Keys &keys,
+                    std::set<int64_t> &ends);
+  /// The only part that a union's key can lie in, and the keys at which it is
+  /// read; null if there may be several.
+  std::pair<mlir::Value, Keys> onlyPart(rel::UnionOp op, const Keys &keys);
   mlir::Value evaluateUnpack(rel::UnpackOp op, const Keys &keys);
   /// The keys at which a pack reads its input.
   Keys packedKeys(rel::PackOp op, const Keys &keys);

@@ -106,6 +106,38 @@ static bool foldsContiguously(Value value, StringRef lane,
   });
 }
 
+/// The lanes of a row whose parts differ, as a loop for each part; false if there
+/// is one, or too many.
+static bool emitParts(KernelEmitter &e, Value root, const Keys &row,
+                      Column column, int64_t lanes) {
+  constexpr size_t most = 16;
+  std::string name = column.getName().str();
+  RelType stored = storedType(e);
+  Keys keys = row;
+  keys[name] = e.futureLane(SymExpr(lanes));
+  std::set<int64_t> ends = e.partEnds(root, keys, lanes);
+  if (ends.size() < 2 || ends.size() > most)
+    return false;
+  int64_t first = 0;
+  for (int64_t end : ends) {
+    int64_t size = end - first;
+    keys[name] = e.futureLane(SymExpr(size)) + SymExpr(first);
+    e.hoist(root, keys);
+    e.laneLoop(e.index(0), e.index(size), size % e.target.lanes == 0,
+               SymExpr(size), {},
+               [&](SymExpr lane, ValueRange) -> SmallVector<Value> {
+                 Keys here = row;
+                 here[name] = lane + SymExpr(first);
+                 e.store(e.evaluate(root, here), e.out,
+                         e.storageOffset(stored, here),
+                         stored.getElementType());
+                 return {};
+               });
+    first = end;
+  }
+  return true;
+}
+
 FailureOr<KernelCost> lowering::emitRows(KernelEmitter &e) {
   Value root = rootOf(e);
   RelType stored = storedType(e);
@@ -134,6 +166,8 @@ FailureOr<KernelCost> lowering::emitRows(KernelEmitter &e) {
              return {};
            }
            auto size = lane.asConst();
+           if (size && emitParts(e, root, keys, lanes[0], *size))
+             return {};
            emitLanes(e, root, keys, lanes, e.index(0), e.value(lane),
                      size && *size % e.target.lanes == 0);
            return {};
