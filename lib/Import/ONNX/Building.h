@@ -27,6 +27,7 @@ namespace joinery::onnx_import {
 llvm::ArrayRef<OpEntry> activationOps();       // Activations.cpp
 llvm::ArrayRef<OpEntry> compareOps();          // Compare.cpp
 llvm::ArrayRef<OpEntry> poolingOps();          // Pooling.cpp
+llvm::ArrayRef<OpEntry> topKOps();             // TopK.cpp
 llvm::ArrayRef<OpEntry> einsumOps();           // Einsum.cpp
 llvm::ArrayRef<OpEntry> convolutionOps();      // Convolution.cpp
 llvm::ArrayRef<OpEntry> attentionContribOps(); // AttentionContrib.cpp

@@ -255,6 +255,6 @@ static const OpEntry reduceTable[] = {
 };
 
 ArrayRef<OpEntry> onnx_import::reductionOps() {
-  static const std::vector<OpEntry> table = concat({reduceTable, poolingOps()});
+  static const std::vector<OpEntry> table = concat({reduceTable, poolingOps(), topKOps()});
   return table;
 }

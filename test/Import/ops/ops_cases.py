@@ -106,6 +106,14 @@ def reductions():
                    constants=(1,), symbols=NAMES)
     yield Case("CumSum", [i(1, 2, 3, 4, 5), np.array(0)], constants=(1,), symbols=NAMES)
     yield Case("CumSum", [f(3, 1), np.array(1)], {"exclusive": 1}, constants=(1,))
+    for largest, axis in itertools.product((0, 1), (1, -1)):
+        yield Case("TopK", [x.round(), i(3)], {"axis": axis, "largest": largest}, constants=(1,), symbols=NAMES, outputs=2)
+    yield Case("TopK", [i(3, 1, 3, 2, 3), i(5)], {"axis": 0}, constants=(1,), outputs=2)
+    yield Case("TopK", [np.array([[-INF, 0, -INF], [INF, INF, 1]], np.float32), i(2)], constants=(1,), outputs=2)
+    yield Case("TopK", [x], {"k": 2, "axis": 0}, opset=9, outputs=2)
+    yield Case("TopK", [x, i(0)], constants=(1,), outputs=2)
+    yield Case("TopK", [x, i(6)], constants=(1,), refused="number of elements k", outputs=2)
+    yield Case("TopK", [x, i(2)], refused="depends on data", outputs=2)
     for p in (1, 2):
         yield Case("LpNormalization", [x], {"p": p, "axis": 1}, symbols=NAMES)
     yield Case("GlobalAveragePool", [f(2, 3, 5, 4)], symbols=NAMES)
