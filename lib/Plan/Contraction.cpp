@@ -197,9 +197,11 @@ SymExpr plan::product(ArrayRef<Column> columns) {
 std::optional<plan::RowRuns> plan::rowRuns(const SymExpr &offset,
                                            ArrayRef<Column> columns) {
   SmallVector<SymExpr> strides;
+  // Of no rows it does not matter where they lie.
+  bool empty = product(columns).isConst(0);
   for (Column column : columns) {
     auto stride = strideOf(offset, column.getName());
-    if (!stride || stride->isConst(0))
+    if (!stride || (stride->isConst(0) && !empty))
       return std::nullopt;
     strides.push_back(*stride);
   }
