@@ -136,6 +136,7 @@ void eraseDead(Importer &importer);
 llvm::ArrayRef<OpEntry> layoutBorderOps(); // LayoutBorders.cpp
 llvm::ArrayRef<OpEntry> resizeOps();       // Resize.cpp
 llvm::ArrayRef<OpEntry> scatterOps();      // IndexingScatter.cpp
+llvm::ArrayRef<OpEntry> oneHotOps();       // OneHot.cpp
 
 /// The pieces one behind the other along a dimension (Concat).
 mlir::FailureOr<Tensor> unite(Importer &importer,

@@ -429,77 +429,15 @@ static LogicalResult importGatherND(Importer &importer) {
   return success();
 }
 
-//===----------------------------------------------------------------------===//
-// OneHot
-//===----------------------------------------------------------------------===//
-
-static LogicalResult importOneHot(Importer &importer) {
-  Tensor index = *importer.input(0);
-  auto depth = importer.symbolicElements(*importer.input(1));
-  auto values = importer.constantElements(*importer.input(2), 2);
-  if (!depth || depth->size() != 1 || !values || values->size() != 2)
-    return importer.refuse("the depth or the values depend on data");
-  auto axis = importer.axisOf(importer.node().getInt("axis", -1),
-                              index.rank() + 1);
-  if (failed(axis))
-    return failure();
-  if (!isInteger(index.onnxType))
-    return importer.refuse("the indices are not integers");
-  int type = importer.input(2)->onnxType;
-  Type element = importer.elementType(type);
-  if (!element)
-    return importer.refuse("values of type " + dataTypeName(type) +
-                           " have no relation");
-  Dims indexDims = index.dims, keyDims;
-  indexDims.insert(indexDims.begin() + *axis, Dim{1, {}});
-  keyDims.push_back(importer.newDim("v", (*depth)[0]));
-  SymExpr key = keyDims[0].columns.empty()
-                    ? SymExpr(0)
-                    : SymExpr::key(keyDims[0].columns[0]);
-  for (int64_t i = *axis; i < index.rank(); ++i)
-    keyDims.push_back({1, {}});
-  index = viewOf(importer, index, std::move(indexDims));
-  Tensor keys = importer.polynomial(key, keyDims, Int64);
-  Tensor size = importer.polynomial((*depth)[0], {}, Int64);
-  auto result = importer.map(
-      {&index, &keys, &size}, type,
-      [&](OpBuilder &b, Location loc, ValueRange x) -> Value {
-        Value at = x[0];
-        if (!at.getType().isInteger(64))
-          at = arith::ExtSIOp::create(b, loc, b.getI64Type(), at);
-        Value zero = arith::ConstantIntOp::create(b, loc, 0, 64);
-        Value negative = arith::CmpIOp::create(
-            b, loc, arith::CmpIPredicate::slt, at, zero);
-        Value wrapped = arith::AddIOp::create(b, loc, at, x[2]);
-        at = arith::SelectOp::create(b, loc, negative, wrapped, at);
-        Value hit = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, at,
-                                          x[1]);
-        auto constant = [&](double value) -> Value {
-          TypedAttr attr =
-              isa<FloatType>(element)
-                  ? TypedAttr(b.getFloatAttr(element, value))
-                  : TypedAttr(b.getIntegerAttr(element, int64_t(value)));
-          return arith::ConstantOp::create(b, loc, attr);
-        };
-        return arith::SelectOp::create(b, loc, hit, constant((*values)[1]),
-                                       constant((*values)[0]));
-      });
-  if (failed(result))
-    return failure();
-  importer.setOutput(0, std::move(*result));
-  return success();
-}
-
 ArrayRef<OpEntry> joinery::onnx_import::indexingOps() {
   static const std::vector<OpEntry> entries = [] {
     std::vector<OpEntry> all = {
       {"", "Gather", 1, 0, importGather, ""},
       {"", "GatherElements", 11, 0, importGatherElements, ""},
       {"", "GatherND", 11, 0, importGatherND, ""},
-      {"", "OneHot", 9, 0, importOneHot, "depth and values must be constants"},
     };
-    ArrayRef<OpEntry> scatters = scatterOps();
-    all.insert(all.end(), scatters.begin(), scatters.end());
+    for (ArrayRef<OpEntry> more : {scatterOps(), oneHotOps()})
+      all.insert(all.end(), more.begin(), more.end());
     return all;
   }();
   return entries;

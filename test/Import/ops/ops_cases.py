@@ -333,6 +333,13 @@ def rotary():
         yield Case("RotaryEmbedding", [flat, i(3), cos, sin], attrs, MS, constants=(2, 3), symbols=NAMES)
 
 
+def one_hot():
+    for place in (2, -1, 4):
+        yield Case("OneHot", [i(place), np.array(4), i(1, 7)], constants=(0, 1, 2))
+    yield Case("OneHot", [i(2, 0, -1), np.array(3), f(2)], {"axis": 0}, constants=(1, 2))
+    yield Case("OneHot", [i(2, 0), np.array(3), f(2)], constants=(1,), refused="depend on data")
+
+
 def depths():
     """Blocks of pixels as depth and back, with either at the front."""
     image, deep = f(2, 3, 4, 6), f(2, 12, 2, 3)
@@ -397,6 +404,6 @@ def malformed():
 
 
 def cases():
-    for group in (malformed, depths, elementwise, logic, reductions, contractions, convolutions, normalizations,
+    for group in (malformed, one_hot, depths, elementwise, logic, reductions, contractions, convolutions, normalizations,
                   attention, rotary, resizing):
         yield from group()
