@@ -3,7 +3,8 @@
     convolutions.py
 
 Strided windows that overlap, with and without padding, in groups, between
-statistics and activations. ONNX Runtime says what is right.
+statistics and activations. ONNX Runtime says what is right. `tiles` is bf16 on
+tile registers, emulated where the machine has none.
 """
 
 import pathlib
@@ -17,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import harness
 
-BARS = {"f32": 1e-5, "bf16": 3e-2}
+BARS = {"f32": 1e-5, "bf16": 3e-2, "tiles": 3e-2}
 
 # Name: the input's channels and spatial dimensions, and the layers: (channels,
 # kernel, stride, padding, groups, what follows).
@@ -75,7 +76,11 @@ def shapes(name):
 def check(report, work, name, precision):
     title = f"{name} {precision}"
     write(work / "m.onnx", name)
-    code, output = harness.joinery("compile", work / "m.onnx", "-o", work / "m", f"--precision={precision}")
+    tiles = precision == "tiles"
+    if tiles:
+        code, output = harness.run(harness.test_tool("joinery-tile-compile"), work / "m.onnx", work / "m")
+    else:
+        code, output = harness.joinery("compile", work / "m.onnx", "-o", work / "m", f"--precision={precision}")
     if not report.check(code == harness.DONE, title, f"compile exits {code}: {output[:300]}"):
         return
     session = onnxruntime.InferenceSession(work / "m.onnx", providers=["CPUExecutionProvider"])
@@ -84,11 +89,12 @@ def check(report, work, name, precision):
         x = np.random.default_rng(len(shape)).standard_normal(shape).astype(np.float32)
         want = session.run(None, {"x": x})[0] if x.size else None
         np.savez(work / "in.npz", x=x)
-        for isa in harness.isa_levels(precision):
+        for isa in ["avx2"] if tiles else harness.isa_levels(precision):
             same = set()
             for threads in (1, 3):
-                code, output = harness.joinery("run", work / "m", "--inputs", work / "in.npz", "--outputs",
-                                               work / "out.npz", "--threads", threads, isa=isa)
+                code, output = harness.joinery(
+                    "run", work / "m", "--inputs", work / "in.npz", "--outputs", work / "out.npz", "--threads", threads,
+                    isa=isa, preload=harness.test_tool("joinery-tile-emulator.so") if tiles else None)
                 if not report.check(code == harness.DONE, title, f"{isa} {shape}: run exits {code}: {output[:300]}"):
                     continue
                 with np.load(work / "out.npz") as archive:
