@@ -88,3 +88,31 @@ func.func @may_be_empty() -> !d {
   }
   return %d : !d
 }
+
+// -----
+
+!p = !rel.rel<[p: 511, h: 8] x f32>
+!s = !rel.rel<[t: ?S, h: 8] x f32>
+!w = !rel.rel<[h: 8, d: 64] x f32>
+!sw = !rel.rel<[t: ?S, h: 8, d: 64] x f32>
+
+rel.table @p : !p = dense<1.0> : tensor<511x8xf32>
+rel.table @w : !w = dense<1.0> : tensor<8x64xf32>
+
+// Tests that a slice of unknown length does not enlarge: it stays below a product
+// of tables, all of which would be computed and stored otherwise.
+// CHECK-LABEL: func.func @slice_of_table
+// CHECK: %[[SLICE:.+]] = rel.rekey %{{.+}} [p = "#t + 255"]
+// CHECK: %[[J:.+]] = rel.join %[[SLICE]], %{{.+}} : {{.*}} -> !rel.rel<[t: ?S, h: 8, d: 64] x f32>
+// CHECK: return %[[J]]
+func.func @slice_of_table() -> !sw {
+  %p = rel.scan @p : !p
+  %w = rel.scan @w : !w
+  %s = rel.rekey %p [p = "#t + 255"] : !p -> !s
+  %j = rel.join %s, %w : (!s, !w) -> !sw {
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.mulf %a, %b : f32
+    rel.yield %0 : f32
+  }
+  return %j : !sw
+}
