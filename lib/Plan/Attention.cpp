@@ -12,8 +12,6 @@ using namespace joinery;
 using namespace joinery::plan;
 using namespace joinery::rel;
 
-static RelType typeOf(Value value) { return cast<RelType>(value.getType()); }
-
 static bool hasAny(Value value, ArrayRef<Column> columns) {
   return llvm::any_of(columns, [&](Column column) {
     return typeOf(value).has(column.getName());

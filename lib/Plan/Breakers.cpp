@@ -13,8 +13,6 @@ using namespace joinery;
 using namespace joinery::plan;
 using namespace joinery::rel;
 
-static RelType typeOf(Value value) { return cast<RelType>(value.getType()); }
-
 static bool sameColumns(RelType a, RelType b) {
   return a.getColumns().size() == b.getColumns().size() &&
          llvm::all_of(a.getColumns(),

@@ -12,8 +12,6 @@ using namespace joinery;
 using namespace joinery::plan;
 using namespace joinery::rel;
 
-static RelType typeOf(Value value) { return cast<RelType>(value.getType()); }
-
 static int64_t sizeOf(Value constant) {
   return typeOf(constant).size().asConst().value_or(0);
 }

@@ -12,6 +12,10 @@
 
 namespace joinery::plan {
 
+inline rel::RelType typeOf(mlir::Value value) {
+  return mlir::cast<rel::RelType>(value.getType());
+}
+
 /// sum over `k` of left * right. The columns that only one side has are its
 /// free columns; `batch` columns both have and neither is folded.
 struct Contraction {

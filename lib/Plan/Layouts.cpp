@@ -19,8 +19,6 @@ using namespace joinery;
 using namespace joinery::plan;
 using namespace joinery::rel;
 
-static RelType typeOf(Value value) { return cast<RelType>(value.getType()); }
-
 /// The columns of a base whose keys the columns `folded` of a view decide: alone,
 /// or at least with others (windows of a convolution).
 static std::set<std::string> foldedColumns(const View &view,

@@ -120,11 +120,11 @@ void Planner::planProduct(AggregateOp op, Breakers &breakers) {
   // A shorter run of elements is not worth a call for each.
   constexpr int64_t leastRun = 8;
   auto form = *matchProduct(op);
+  // Rows may come in runs, lanes may not.
+  Value rowsSide = form.left;
   if (breakers.isConstant(form.left))
     form.swapSides();
-  // The offset of a side that is stored, if its rows have a stride.
-  // Rows may come in runs, lanes may not.
-  Value rowsSide = matchProduct(op)->left;
+  // The offset of a side that is stored, if it can be walked there.
   auto walkable = [&](Value side,
                       ArrayRef<Column> free) -> std::optional<SymExpr> {
     if (breakers.isConstant(side) || packedViewOf(side))

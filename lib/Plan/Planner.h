@@ -15,10 +15,6 @@
 
 namespace joinery::plan {
 
-inline rel::RelType typeOf(mlir::Value value) {
-  return mlir::cast<rel::RelType>(value.getType());
-}
-
 /// Rows of columns `over`, of extents `sizes`, that `rank` keeps: `rows` are their
 /// numbers.
 struct Packing {

@@ -30,22 +30,31 @@ Value lowering::rootOf(KernelEmitter &e) { return breakerOf(e).getInput(); }
 
 RelType lowering::storedType(KernelEmitter &e) { return breakerOf(e).getType(); }
 
-void lowering::emitLanes(KernelEmitter &e, Value root, const Keys &row,
-                         ArrayRef<Column> columns, Value from, Value to,
-                         bool whole) {
+/// Evaluates and stores the root at `keysAt(lane)` for the lanes [from, to) of
+/// `extent`; what the lane does not change is computed before the loop.
+static void emitLaneLoop(KernelEmitter &e, Value root, Value from, Value to,
+                         bool whole, const SymExpr &extent,
+                         function_ref<Keys(const SymExpr &)> keysAt) {
   RelType stored = storedType(e);
-  SymExpr extent = plan::product(columns);
-  Keys keys = row;
-  e.splitRow(e.futureLane(extent), columns, keys);
-  e.hoist(root, keys);
+  e.hoist(root, keysAt(e.futureLane(extent)));
   e.laneLoop(from, to, whole, extent, {},
              [&](SymExpr lane, ValueRange) -> SmallVector<Value> {
-               Keys keys = row;
-               e.splitRow(lane, columns, keys);
+               Keys keys = keysAt(lane);
                e.store(e.evaluate(root, keys), e.out,
                        e.storageOffset(stored, keys), stored.getElementType());
                return {};
              });
+}
+
+void lowering::emitLanes(KernelEmitter &e, Value root, const Keys &row,
+                         ArrayRef<Column> columns, Value from, Value to,
+                         bool whole) {
+  emitLaneLoop(e, root, from, to, whole, plan::product(columns),
+               [&](const SymExpr &lane) {
+                 Keys keys = row;
+                 e.splitRow(lane, columns, keys);
+                 return keys;
+               });
 }
 
 void lowering::emitTile(KernelEmitter &e, const ResultTile &tile,
@@ -111,28 +120,21 @@ static bool foldsContiguously(Value value, StringRef lane,
 static bool emitParts(KernelEmitter &e, Value root, const Keys &row,
                       Column column, int64_t lanes) {
   constexpr size_t most = 16;
-  std::string name = column.getName().str();
-  RelType stored = storedType(e);
-  Keys keys = row;
-  keys[name] = e.futureLane(SymExpr(lanes));
-  std::set<int64_t> ends = e.partEnds(root, keys, lanes);
+  auto keysAt = [&](const SymExpr &lane) {
+    Keys keys = row;
+    keys[column.getName().str()] = lane;
+    return keys;
+  };
+  std::set<int64_t> ends =
+      e.partEnds(root, keysAt(e.futureLane(SymExpr(lanes))), lanes);
   if (ends.size() < 2 || ends.size() > most)
     return false;
-  int64_t first = 0;
+  SymExpr first;
   for (int64_t end : ends) {
-    int64_t size = end - first;
-    keys[name] = e.futureLane(SymExpr(size)) + SymExpr(first);
-    e.hoist(root, keys);
-    e.laneLoop(e.index(0), e.index(size), size % e.target.lanes == 0,
-               SymExpr(size), {},
-               [&](SymExpr lane, ValueRange) -> SmallVector<Value> {
-                 Keys here = row;
-                 here[name] = lane + SymExpr(first);
-                 e.store(e.evaluate(root, here), e.out,
-                         e.storageOffset(stored, here),
-                         stored.getElementType());
-                 return {};
-               });
+    int64_t size = end - *first.asConst();
+    emitLaneLoop(
+        e, root, e.index(0), e.index(size), size % e.target.lanes == 0, size,
+        [&](const SymExpr &lane) { return keysAt(lane + first); });
     first = end;
   }
   return true;

@@ -137,6 +137,12 @@ mapBinary(Importer &im, const Tensor &x, const Tensor &y, int onnxType,
 /// rel.join of relations whose columns already match.
 mlir::Value joinValues(Importer &im, mlir::ValueRange inputs,
                        mlir::Type elementType, Body body);
+/// The keys of a column, an i64 relation of it alone.
+mlir::Value keysOf(Importer &im, const std::string &column,
+                   const SymExpr &extent);
+/// The sum over `column` of `values` where `kept` holds.
+mlir::Value sumWhere(Importer &im, mlir::Value values, mlir::Value kept,
+                     llvm::StringRef column);
 mlir::FailureOr<Tensor> castTensor(Importer &im, const Tensor &x, int to);
 
 //===----------------------------------------------------------------------===//

@@ -216,4 +216,19 @@ Value joinValues(Importer &im, ValueRange inputs, Type elementType, Body body) {
       });
 }
 
+Value keysOf(Importer &im, const std::string &column, const SymExpr &extent) {
+  return im.relation(
+      im.polynomial(SymExpr::key(column), {Dim{extent, {column}}}, Int64));
+}
+
+Value sumWhere(Importer &im, Value values, Value kept, StringRef column) {
+  auto type = cast<rel::RelType>(values.getType());
+  SmallVector<rel::Column> columns = rel::JoinOp::joinColumns({values, kept});
+  Value selected = rel::SelectOp::create(
+      im.builder, im.loc(), type.withColumns(columns), values, kept,
+      cast<TypedAttr>(im.builder.getZeroAttr(type.getElementType())));
+  return rel::AggregateOp::create(im.builder, im.loc(), rel::Monoid::Sum,
+                                  ValueRange(selected), {column});
+}
+
 } // namespace joinery::onnx_import

@@ -185,24 +185,13 @@ static LogicalResult importCumSum(Importer &im) {
   Dim dim = source.dims[*axis];
   std::string s = dim.columns[0], t = im.newColumn(s, dim.extent);
   Tensor moved = im.rename(source, {{s, t}});
-  auto keys = [&](const std::string &column) {
-    return im.polynomial(SymExpr::key(column), {Dim{dim.extent, {column}}},
-                         Int64);
-  };
-  Value first = im.relation(keys(reverse ? s : t)),
-        second = im.relation(keys(reverse ? t : s));
+  Value first = keysOf(im, reverse ? s : t, dim.extent),
+        second = keysOf(im, reverse ? t : s, dim.extent);
   Value kept =
       joinValues(im, {first, second}, im.builder.getI1Type(), [&](Elements v) {
         return exclusive ? less(v[0], v[1]) : lessEqual(v[0], v[1]);
       });
-  Value values = im.relation(moved);
-  auto type = cast<rel::RelType>(values.getType());
-  SmallVector<rel::Column> columns = rel::JoinOp::joinColumns({values, kept});
-  Value selected = rel::SelectOp::create(
-      im.builder, im.loc(), type.withColumns(columns), values, kept,
-      cast<TypedAttr>(im.builder.getZeroAttr(type.getElementType())));
-  Value sum = rel::AggregateOp::create(im.builder, im.loc(), Monoid::Sum,
-                                       ValueRange(selected), {StringRef(t)});
+  Value sum = sumWhere(im, im.relation(moved), kept, t);
   im.setOutput(0, withRelation(source, sum, x->onnxType));
   return success();
 }

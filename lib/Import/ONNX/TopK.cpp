@@ -41,17 +41,6 @@ static FailureOr<SymExpr> countOf(Importer &im) {
   return given->front();
 }
 
-/// The sum over column `t` of `values` where `chosen` holds.
-static Value sumWhere(Importer &im, Value values, Value chosen, StringRef t) {
-  auto type = cast<rel::RelType>(values.getType());
-  SmallVector<rel::Column> columns = rel::JoinOp::joinColumns({values, chosen});
-  Value selected = rel::SelectOp::create(
-      im.builder, im.loc(), type.withColumns(columns), values, chosen,
-      cast<TypedAttr>(im.builder.getZeroAttr(type.getElementType())));
-  return rel::AggregateOp::create(im.builder, im.loc(), Monoid::Sum,
-                                  ValueRange(selected), {t});
-}
-
 static LogicalResult importTopK(Importer &im) {
   const Tensor *x = required(im, 0);
   if (!x || failed(requireAxes(im, *x)))
@@ -76,13 +65,10 @@ static LogicalResult importTopK(Importer &im) {
   bool largest = im.node().getInt("largest", 1);
   std::string t = dim.columns[0], u = im.newColumn(t, dim.extent),
               k = im.newColumn(t, *count);
-  auto keys = [&](const std::string &column, const SymExpr &extent) {
-    return im.relation(
-        im.polynomial(SymExpr::key(column), {Dim{extent, {column}}}, Int64));
-  };
   Value values = im.relation(source);
   Value rivals = im.relation(im.rename(source, {{t, u}}));
-  Value own = keys(t, dim.extent), other = keys(u, dim.extent);
+  Value own = keysOf(im, t, dim.extent),
+        other = keysOf(im, u, dim.extent);
   Value before = joinValues(
       im, {values, rivals, own, other}, im.builder.getI64Type(),
       [&](Elements v) {
@@ -95,7 +81,7 @@ static LogicalResult importTopK(Importer &im) {
   Value place = rel::AggregateOp::create(im.builder, im.loc(), Monoid::Sum,
                                          ValueRange(before), {StringRef(u)});
   Value chosen =
-      joinValues(im, {place, keys(k, *count)}, im.builder.getI1Type(),
+      joinValues(im, {place, keysOf(im, k, *count)}, im.builder.getI1Type(),
                  [](Elements v) { return equal(v[0], v[1]); });
   Tensor result = source;
   result.dims[*axis] = Dim{*count, {k}};
