@@ -29,6 +29,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <immintrin.h>
+#include <iterator>
 #include <random>
 #include <sys/mman.h>
 
@@ -99,6 +100,36 @@ __attribute__((target("avx512f,avx512bf16"))) double probePairs() {
   for (auto &a : acc)
     asm volatile("" ::"v"(a));
   return 2.0 * 16 * 32 * steps / seconds;
+}
+
+/// Products of tiles of 16 x 16 lanes.
+__attribute__((target("amx-tile,amx-bf16"))) double probeTiles() {
+  // Palette 1: eight tiles of 16 rows of 64 bytes.
+  struct alignas(64) {
+    uint8_t palette = 1, start = 0, reserved[14] = {};
+    uint16_t rowBytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  } config;
+  _tile_loadconfig(&config);
+  alignas(64) uint32_t ones[256];
+  std::fill(std::begin(ones), std::end(ones), 0x3f803f80);
+  _tile_loadd(6, ones, 64);
+  _tile_loadd(7, ones, 64);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  constexpr int steps = 10'000;
+  double start = now();
+  for (int i = 0; i < steps; ++i) {
+    _tile_dpbf16ps(0, 6, 7);
+    _tile_dpbf16ps(1, 6, 7);
+    _tile_dpbf16ps(2, 6, 7);
+    _tile_dpbf16ps(3, 6, 7);
+  }
+  double seconds = now() - start;
+  _tile_release();
+  return 2.0 * 4 * 16 * 16 * 32 * steps / seconds;
 }
 
 /// Two random bf16 in the bits of a float.
@@ -275,9 +306,11 @@ int main(int argc, char **argv) {
     }
 
   Weights weights(size_t(320) << 20, operands != Operands::F32);
-  auto *probe = operands == Operands::Pairs ? probePairs
-                : isa->lanes == 16          ? probe512
-                                            : probe256;
+  bool pairs = operands == Operands::Pairs;
+  auto *probe = pairs && isa->tiles ? probeTiles
+                : pairs             ? probePairs
+                : isa->lanes == 16  ? probe512
+                                    : probe256;
   // Scratch is 64-byte aligned in a run as well.
   constexpr size_t most = 384 * (3072 + 16);
   auto *a = static_cast<float *>(std::aligned_alloc(64, most * sizeof(float)));

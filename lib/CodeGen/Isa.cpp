@@ -54,7 +54,7 @@ static std::vector<Isa> makeIsas() {
   tiles.l1 = 48 << 10;
   tiles.l2 = 2 << 20;
   tiles.tiles = true;
-  tiles.rowUnit = kTileRows;
+  tiles.rowUnit = 2 * kTileRows;
   return {avx2, avx512, pairs, tiles};
 }
 

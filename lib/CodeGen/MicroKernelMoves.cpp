@@ -152,15 +152,21 @@ public:
     return func;
   }
 
-  func::FuncOp packRowPairs() {
+  /// Rows of f32, or of bf16 (`halves`).
+  func::FuncOp packRowPairs(bool halves) {
     func::FuncOp func = begin();
+    if (halves)
+      element = k.b.getI16Type();
     int64_t n = isa.lanes;
     Value zero = k.constant(0), last = k.add(rows, -1);
     Value whole = k.roundDown(cols, n);
     Value mask = firstLanes(k.sub(cols, whole));
     Value ragged = k.less(whole, cols);
     auto lanes = VectorType::get(n, k.b.getI32Type());
+    auto sourceType = VectorType::get(n, element);
     auto half = [&](Value values) -> Value {
+      if (halves)
+        return arith::ExtUIOp::create(k.b, lanes, values);
       Value rounded = arith::TruncFOp::create(
           k.b, VectorType::get(n, k.b.getBF16Type()), values);
       Value bits = arith::BitcastOp::create(
@@ -172,20 +178,27 @@ public:
       Value second = k.add(r, 1), inside = k.less(second, rows);
       Value lower = rowAddress(r), upper = rowAddress(k.min(second, last));
       Value to = k.at(dst, k.mul(k.div(r, k.constant(2)), ldd));
+      Value nothing = arith::ConstantOp::create(k.b, sourceType,
+                                                k.b.getZeroAttr(sourceType));
+      unsigned bytes = element.getIntOrFloatBitWidth() / 8;
+      auto load = [&](Value row, Value c) -> Value {
+        return LLVM::LoadOp::create(k.b, sourceType, k.at(row, c, element),
+                                    bytes);
+      };
       auto pack = [&](Value x, Value y, Value at) {
-        y = k.select(inside, y, k.zero());
+        y = k.select(inside, y, nothing);
         Value high = arith::ShLIOp::create(k.b, half(y), sixteen);
         k.store(arith::OrIOp::create(k.b, half(x), high), at);
       };
       k.loop(zero, whole, n, {}, [&](Value c, ValueRange) -> Values {
-        pack(k.loadVector(k.at(lower, c)), k.loadVector(k.at(upper, c)),
-             k.at(to, c));
+        pack(load(lower, c), load(upper, c), k.at(to, c));
         return {};
       });
       scf::IfOp::create(k.b, ragged, [&](OpBuilder &, Location loc) {
         auto masked = [&](Value row) -> Value {
-          return LLVM::MaskedLoadOp::create(k.b, k.vec, k.at(row, whole), mask,
-                                            k.zero(), /*alignment=*/4);
+          return LLVM::MaskedLoadOp::create(k.b, sourceType,
+                                            k.at(row, whole, element), mask,
+                                            nothing, bytes);
         };
         pack(masked(lower), masked(upper), k.at(to, whole));
         scf::YieldOp::create(k.b, loc);
@@ -219,7 +232,7 @@ private:
           Value wide = arith::ExtSIOp::create(k.b, k.i64, entry);
           scf::YieldOp::create(k.b, loc, wide);
         });
-    return k.at(src, k.mul(looked.getResult(0), ld));
+    return k.at(src, k.mul(looked.getResult(0), ld), element);
   }
 
   Value firstLanes(Value count) {
@@ -322,6 +335,8 @@ private:
 
   KernelBuilder k;
   const Isa &isa;
+  /// Of the source.
+  Type element = k.f32;
   Value src, ld, index, rows, cols, dst, ldd, identity;
 };
 
@@ -352,7 +367,14 @@ func::FuncOp getOrCreatePackRowPairs(ModuleOp module, const Isa &isa) {
   std::string name = "jn_pack_rows_bf16_" + isa.name;
   if (auto func = module.lookupSymbol<func::FuncOp>(name))
     return func;
-  return MoveGenerator(module, isa, name).packRowPairs();
+  return MoveGenerator(module, isa, name).packRowPairs(/*halves=*/false);
+}
+
+func::FuncOp getOrCreateInterleaveRows(ModuleOp module, const Isa &isa) {
+  std::string name = "jn_interleave_bf16_" + isa.name;
+  if (auto func = module.lookupSymbol<func::FuncOp>(name))
+    return func;
+  return MoveGenerator(module, isa, name).packRowPairs(/*halves=*/true);
 }
 
 func::FuncOp getOrCreatePackPairs(ModuleOp module, const Isa &isa) {

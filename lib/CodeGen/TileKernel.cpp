@@ -19,6 +19,8 @@
 #include "MicroKernelBuilder.h"
 #include "TileKernel.h"
 #include "joinery/CodeGen/MicroKernel.h"
+#include "joinery/CodeGen/TileOps.h"
+#include <optional>
 
 using namespace mlir;
 
@@ -28,7 +30,6 @@ namespace {
 using Values = KernelBuilder::Values;
 
 constexpr int64_t kTile = kTileRows;
-constexpr int64_t kTileBytes = 4 * kTile;
 /// Tile registers, less one for a tile of A and one for a tile of B.
 constexpr int64_t kSums = 6;
 
@@ -42,9 +43,7 @@ class TileGenerator {
 public:
   TileGenerator(ModuleOp module, const Isa &isa, int64_t width,
                 int64_t rowTiles, StringRef name)
-      : k(module, isa, name), width(width), rowTiles(rowTiles) {
-    tile = LLVM::LLVMX86AMXType::get(module.getContext());
-  }
+      : k(module, isa, name), width(width), rowTiles(rowTiles) {}
 
   func::FuncOp run() {
     Type i1 = k.b.getI1Type();
@@ -58,10 +57,8 @@ public:
     pairs = func.getArgument(8), accumulate = func.getArgument(9);
     next = func.getArgument(10), lines = func.getArgument(11);
     bool whole = rowTiles > 1;
-    lineBytes = shape(kTileBytes);
-    rowCount = whole ? shape(kTile) : shape(rows);
-    pairCount = whole ? shape(kTile) : shape(pairs);
-    pairBytes = whole ? lineBytes : shape(k.mul(pairs, 4));
+    whole ? tiles.emplace(k.b, k.b.getLoc())
+          : tiles.emplace(k.b, k.b.getLoc(), rows, pairs);
     aStride = k.mul(lda, 4), bStride = k.mul(ldb, 4), cStride = k.mul(ldc, 4);
     prefetchStep = k.select(k.isNull(next), k.constant(0),
                             k.mul(lines, kCacheLine));
@@ -86,34 +83,6 @@ public:
   }
 
 private:
-  Value shape(int64_t value) {
-    return arith::ConstantIntOp::create(k.b, k.b.getI16Type(), value);
-  }
-  /// LLVM configures the tiles where their shapes are known, which must be
-  /// before the first of them: a volatile load does not sink to its use.
-  Value shape(Value value) {
-    Type i16 = k.b.getI16Type();
-    Value slot = LLVM::AllocaOp::create(k.b, k.ptr, i16, k.constant(1));
-    LLVM::StoreOp::create(k.b, arith::TruncIOp::create(k.b, i16, value), slot);
-    return LLVM::LoadOp::create(k.b, i16, slot, /*alignment=*/2,
-                                /*isVolatile=*/true);
-  }
-  Value call(StringRef name, ValueRange arguments, bool result = true) {
-    auto op = LLVM::CallIntrinsicOp::create(
-        k.b, result ? tile : Type(), k.b.getStringAttr(name), arguments);
-    return result ? op.getResult(0) : Value();
-  }
-  Value loadA(Value address) {
-    return call("llvm.x86.tileloadd64.internal",
-                {rowCount, pairBytes, address, aStride});
-  }
-  /// A panel does not fit into the level-1 cache beside the rows, which are
-  /// read again within a step: it should not push them out.
-  Value loadB(Value address) {
-    return call("llvm.x86.tileloaddt164.internal",
-                {pairCount, lineBytes, address, bStride});
-  }
-
   /// One block of sums; returns how far the next panel is prefetched.
   Value block(Value row, int64_t column, int64_t columnTiles, Value offset) {
     Values aRows, cTiles;
@@ -129,15 +98,13 @@ private:
         [&](OpBuilder &, Location loc) {
           Values loaded;
           for (Value address : cTiles)
-            loaded.push_back(call("llvm.x86.tileloadd64.internal",
-                                  {rowCount, lineBytes, address, cStride}));
+            loaded.push_back(tiles->loadSums(address, cStride));
           scf::YieldOp::create(k.b, loc, loaded);
         },
         [&](OpBuilder &, Location loc) {
           Values zeros;
           for (size_t i = 0; i < cTiles.size(); ++i)
-            zeros.push_back(
-                call("llvm.x86.tilezero.internal", {rowCount, lineBytes}));
+            zeros.push_back(tiles->zeroSums());
           scf::YieldOp::create(k.b, loc, zeros);
         });
     Values carried(start.getResults());
@@ -159,16 +126,19 @@ private:
           int64_t r = 0, held = -1;
           Value aTile;
           for (int64_t t = 0; t < columnTiles; ++t) {
-            Value bTile = loadB(k.at(bRow, column + t * kTile));
+            // A panel does not fit into the level-1 cache beside the rows,
+            // which are read again within a step.
+            Value bTile = tiles->loadPanel(k.at(bRow, column + t * kTile),
+                                           bStride, TileReuse::Once);
             for (int64_t i = 0; i < rowTiles; ++i) {
               if (i > 0)
                 r = rowTiles - 1 - r;
               if (held != r)
-                aTile = loadA(k.at(aRows[r], aStep));
+                aTile = tiles->loadRows(k.at(aRows[r], aStep), aStride,
+                                        TileReuse::Often);
               held = r;
               Value &sum = sums[r * columnTiles + t];
-              sum = call("llvm.x86.tdpbf16ps.internal",
-                         {rowCount, lineBytes, pairBytes, sum, aTile, bTile});
+              sum = tiles->multiply(sum, aTile, bTile);
             }
           }
           sums.push_back(to);
@@ -176,17 +146,15 @@ private:
         });
     Value reached = sums.pop_back_val();
     for (auto [address, sum] : llvm::zip(cTiles, sums))
-      call("llvm.x86.tilestored64.internal",
-           {rowCount, lineBytes, address, cStride, sum}, /*result=*/false);
+      tiles->storeSums(sum, address, cStride);
     return reached;
   }
 
   KernelBuilder k;
   int64_t width, rowTiles;
-  Type tile;
+  std::optional<TileOps> tiles;
   Value a, lda, panel, ldb, c, ldc, rows, steps, pairs, accumulate, next, lines;
-  Value lineBytes, rowCount, pairCount, pairBytes, aStride, bStride, cStride;
-  Value prefetchStep;
+  Value aStride, bStride, cStride, prefetchStep;
 };
 
 /// The kernel with the interface of every level's.

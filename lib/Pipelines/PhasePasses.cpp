@@ -53,6 +53,16 @@ struct FusePass : PassWrapper<FusePass, OperationPass<ModuleOp>> {
   }
 };
 
+/// pipe -> pipe (see storeHalves).
+struct StoreHalvesPass : PassWrapper<StoreHalvesPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(StoreHalvesPass)
+  StringRef getArgument() const final { return "store-halves"; }
+  StringRef getDescription() const final {
+    return "Store in bf16 what only products of bf16 read";
+  }
+  void runOnOperation() final { storeHalves(getOperation()); }
+};
+
 /// pipe -> loops: the module becomes the kernels' functions (see lowerKernels).
 struct LowerPass : PassWrapper<LowerPass, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(LowerPass)
@@ -92,5 +102,6 @@ struct LowerPass : PassWrapper<LowerPass, OperationPass<ModuleOp>> {
 void joinery::registerPhasePasses() {
   PassRegistration<PlanPass>();
   PassRegistration<FusePass>();
+  PassRegistration<StoreHalvesPass>();
   PassRegistration<LowerPass>();
 }

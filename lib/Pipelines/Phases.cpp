@@ -126,7 +126,10 @@ LogicalResult PhaseRunner::runPhase(Phase phase) {
     return planModule(*module, plan);
   }
   case Phase::Fuse:
-    return fusePipelines(*module);
+    if (failed(fusePipelines(*module)))
+      return failure();
+    storeHalves(*module);
+    return success();
   case Phase::Lower: {
     SmallVector<const Isa *> isas;
     for (const Isa &isa :

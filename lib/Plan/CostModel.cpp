@@ -111,8 +111,11 @@ plan::contractionBlocks(int64_t k, int64_t n, int64_t width, bool wholeRows,
   // whole pairs of tiles; slices of k are whole steps.
   constexpr int64_t element = 4, least = 48;
   int64_t unit = isa.tiles ? 2 * kTileRows : 24;
-  int64_t most = isa.tiles ? 384 : 192;
+  int64_t most = isa.tiles ? 512 : 192;
   int64_t step = isa.tiles ? kPairDepth * kTileRows : 16;
+  // Tiles read rows that are rounded to pairs, and two tiles of columns at a time.
+  int64_t rowElement = isa.tiles && weightBytes == 2 ? 2 : element;
+  int64_t columns = isa.tiles ? 2 * kTileRows : width;
   // Bytes a cycle: weights come from memory once for each block of rows, and
   // results that wait go to the level-2 cache and back with each slice of k.
   constexpr double fromMemory = 16, fromCache = 16;
@@ -124,9 +127,9 @@ plan::contractionBlocks(int64_t k, int64_t n, int64_t width, bool wholeRows,
         parts == 1 ? k : llvm::alignTo(llvm::divideCeil(k, parts), step);
     int64_t count = llvm::divideCeil(k, slice);
     bool waiting = wholeRows || count > 1;
-    int64_t panel = slice * width * weightBytes;
-    int64_t results = waiting ? llvm::alignTo(n, width) : width;
-    int64_t perRow = (slice + results) * element;
+    int64_t panel = slice * columns * weightBytes;
+    int64_t results = waiting ? llvm::alignTo(n, width) : columns;
+    int64_t perRow = slice * rowElement + results * element;
     int64_t rows = (budget - panel) / perRow / unit * unit;
     // A panel is read again for each register block: it takes a quarter at most.
     bool fits = rows >= least && panel <= budget / 4;

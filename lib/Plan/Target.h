@@ -38,8 +38,8 @@ struct Target {
   /// The part of a chain's waiting that other rows do not fill.
   double exposedLatency = 0.3;
 
-  /// A product of tiles, a tile's load and its store.
-  double tileProduct = 16, tileLoad = 8, tileStore = 16;
+  /// A product of tiles, a tile's load, one from the level-2 cache, and a store.
+  double tileProduct = 16, tileLoad = 8, tileStream = 24, tileStore = 16;
 
   //===--- Overheads ------------------------------------------------------===//
   /// A step's dispatch, a call of a kernel, a worker that takes part.

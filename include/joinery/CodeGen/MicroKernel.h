@@ -75,6 +75,10 @@ mlir::func::FuncOp getOrCreatePackPairs(mlir::ModuleOp module, const Isa &isa);
 mlir::func::FuncOp getOrCreatePackRowPairs(mlir::ModuleOp module,
                                            const Isa &isa);
 
+/// The same of rows that are bf16 already: ld counts them.
+mlir::func::FuncOp getOrCreateInterleaveRows(mlir::ModuleOp module,
+                                             const Isa &isa);
+
 /// f32 transpose with an optional gather:
 ///   (src: ptr, ld: i64, index: ptr, rows: i64, cols: i64, dst: ptr, ldd: i64)
 ///   dst[c][r] = src[index ? index[r] : r][c]  for r < rows, c < cols

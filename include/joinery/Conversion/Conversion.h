@@ -32,6 +32,10 @@ inline constexpr llvm::StringLiteral kMaskNode = "pipe.mask_node";
 /// equal up to the names of columns are one.
 mlir::LogicalResult fusePipelines(mlir::ModuleOp module);
 
+/// Marks what only products of bf16 read, for levels that have those: they store
+/// it in bf16.
+void storeHalves(mlir::ModuleOp module);
+
 /// An extent that a run of the fused function decides: the number of rows that
 /// its rank keeps.
 struct DefinedSymbol {

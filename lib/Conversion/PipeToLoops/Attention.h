@@ -19,6 +19,8 @@ struct AttentionOperand {
   mlir::Value pointer;
   SymExpr offset, stride;
   llvm::SmallVector<rel::Column> inner;
+  /// The rows are stored in bf16.
+  bool half = false;
   /// Set if the rows are packed; `over` are the columns that were.
   rel::UnpackOp unpack;
   std::vector<std::string> over;
@@ -73,6 +75,8 @@ private:
   void packKeys(const Task &task);
   mlir::Value rowsAt(const AttentionOperand &operand, const Keys &keys,
                      const Segment &segment);
+  /// The distance of two rows in lanes of 32 bits.
+  mlir::Value laneStride(const AttentionOperand &operand);
   void emitBlock(const Task &task, mlir::Value s0);
   void emitScoreRow(const Task &task, const Keys &keys, mlir::Value row,
                     mlir::Value t0, mlir::Value width, mlir::Value later,

@@ -52,8 +52,14 @@ Value Attention::rowsAt(const AttentionOperand &operand, const Keys &keys,
   Keys first = keys;
   if (UnpackOp unpack = operand.unpack)
     first[unpack.getRow().str()] = e.atom(segment.first, std::nullopt);
+  Type element = operand.half ? Type(e.b.getBF16Type()) : Type(e.b.getF32Type());
   return e.offset(operand.pointer, e.value(startOf(operand.offset, first)),
-                  e.b.getF32Type());
+                  element);
+}
+
+Value Attention::laneStride(const AttentionOperand &operand) {
+  SymExpr stride = operand.stride;
+  return e.value(operand.half ? SymExpr::floorDiv(stride, kPairDepth) : stride);
 }
 
 /// The kept keys' numbers, as i32 in scratch (those of packed rows count from
@@ -122,7 +128,7 @@ void Attention::packKeys(const Task &task) {
   bool listed = !listSelects.empty();
   Value none = LLVM::ZeroOp::create(b, e.loc, e.scratch.getType());
   Value keyRows = rowsAt(k, task.keys, task.keysSegment);
-  Value keyStride = e.value(k.stride);
+  Value keyStride = laneStride(k);
   auto transpose = getOrCreateTranspose(module, e.target);
   e.loop(e.index(0), task.kept, e.index(keyPanel), {},
          [&](Value t0, ValueRange) -> SmallVector<Value> {
@@ -133,7 +139,7 @@ void Attention::packKeys(const Task &task) {
            Value rows =
                listed ? e.offset(task.list, t0, b.getI32Type()) : none;
            Value stride = keyStride;
-           if (pairs) {
+           if (pairs && !k.half) {
              // Lanes of pairs are moved like elements of f32.
              if (listed) {
                func::CallOp::create(
@@ -180,10 +186,12 @@ void Attention::emitTask(Value number) {
 
   e.count(e.mul(e.mul(task.kept, task.queryCount),
                 e.index(2 * (depthCount + width))),
-          e.mul(task.kept, e.index(4 * (depthCount + width))));
+          e.mul(task.kept, e.index((k.half ? 2 : 4) * depthCount +
+                                   (v.half ? 2 : 4) * width)));
   packKeys(task);
-  auto packValues = pairs ? getOrCreatePackRowPairs(module, e.target)
-                          : getOrCreateCopyRows(module, e.target);
+  auto packValues = v.half  ? getOrCreateInterleaveRows(module, e.target)
+                    : pairs ? getOrCreatePackRowPairs(module, e.target)
+                            : getOrCreateCopyRows(module, e.target);
   func::CallOp::create(b, e.loc, packValues,
                        ValueRange{rowsAt(v, task.keys, task.keysSegment),
                                   e.value(v.stride), task.list, task.kept,
@@ -217,7 +225,7 @@ void Attention::emitBlock(const Task &task, Value s0) {
   Type f32 = b.getF32Type();
   auto module = cast<ModuleOp>(e.function->getParentOp());
   Value count = e.min(e.sub(task.queryCount, s0), e.index(queryBlock));
-  Value stride = e.value(q.stride);
+  Value stride = laneStride(q);
   Value queries = e.offset(rowsAt(q, task.keys, task.queries),
                            e.mul(s0, stride), f32);
   Value scoreTile = at(scoresAt), sums = at(sumsAt), greatest = at(maxAt),
@@ -236,7 +244,7 @@ void Attention::emitBlock(const Task &task, Value s0) {
 
   Operands operands = pairs ? Operands::Pairs : Operands::F32;
   auto scoreGemm = getOrCreateGemm(module, e.target, keyPanel, operands);
-  if (pairs) {
+  if (pairs && !q.half) {
     packPairs(queries, stride, count, e.index(depthCount), at(queryRowsAt),
               rowLanes);
     queries = at(queryRowsAt);

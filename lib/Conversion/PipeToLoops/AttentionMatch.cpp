@@ -29,6 +29,7 @@ LogicalResult Attention::operand(Value relation, ArrayRef<Column> inner,
   if (!stride || !stride->isConst(1))
     return e.kernel.emitError("an operand of the attention has another layout");
   out.pointer = e.bufferOf(argument);
+  out.half = isHalf(e.kernel, e.target, argument.getArgNumber());
   out.offset = *offset;
   if (packed) {
     out.unpack = packed->unpack;

@@ -12,6 +12,10 @@
 #include "lib/Conversion/PipeToLoops/ContractionShare.h"
 #include "lib/Plan/Contraction.h"
 
+namespace joinery {
+class TileOps;
+}
+
 namespace joinery::lowering {
 
 /// The kernel of rows that are stored in f32 times panels of a table.
@@ -38,6 +42,8 @@ private:
 
   void allocate();
   void emitBlock(const ContractionBlock &block);
+  /// Puts the rows of a block into `packed`, as pairs.
+  void packBlock(const ContractionBlock &block);
   /// Does `body` for each part of a block that lies in one run: where a slice of
   /// its first row is, how many rows it has, and how many are before it.
   void forEachRun(const ContractionBlock &block, const Slice &slice,
@@ -48,6 +54,18 @@ private:
                 mlir::Value accumulate, mlir::Value next);
   void epilogue(const ContractionBlock &block, mlir::Value results,
                 mlir::Value shift, mlir::Value from, mlir::Value to);
+
+  // On tile registers (TileContraction.cpp).
+  struct TileBlock;
+  bool usesTiles() const;
+  void emitTileBlock(const ContractionBlock &block, const Slice &slice,
+                     mlir::Value results);
+  /// Steps [from, to) of a slice's products, each followed by `between`.
+  llvm::SmallVector<mlir::Value>
+  emitTileSteps(TileOps &ops, const TileBlock &block, int64_t from, int64_t to,
+                int64_t depth, mlir::ValueRange sums,
+                llvm::function_ref<void(mlir::Value)> between);
+  mlir::Value tileAt(mlir::Value number, const Slice &slice);
 
   /// Lanes of 32 bits that a panel has along so much of k.
   int64_t lanesOf(int64_t depth) const;
@@ -78,9 +96,13 @@ private:
   mlir::ModuleOp module;
   mlir::func::FuncOp gemm;
   mlir::Value tile, sharedTile, a, lda, w;
+  /// The rows are stored in bf16.
+  bool half = false;
   /// Rows that are rounded once for all panels, and a panel that is decoded
   /// once for all rows of a block.
   mlir::Value packed, decoded;
+  /// Sums of two blocks of tiles, whose epilogue comes later.
+  mlir::Value pending[2];
   int64_t packedLda = 0;
 };
 

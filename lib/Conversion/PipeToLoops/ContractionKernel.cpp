@@ -59,6 +59,9 @@ void ContractionKernel::allocate() {
   packedLda = llvm::alignTo(lanesOf(k), 16) + 16;
   if (packs())
     packed = e.allocateElements(grid.rowBlock * packedLda);
+  if (usesTiles() && !waits)
+    for (Value &sums : pending)
+      sums = e.allocateElements(4 * kTileRows * kTileRows);
   if (operands == Operands::DecodedPairs && e.target.decodeRows > 0)
     decoded = e.allocateElements(lanesOf(slices.front().depth) * kPairDepth *
                                  width);
@@ -105,12 +108,12 @@ void ContractionKernel::epilogue(const ContractionBlock &block, Value results,
 void ContractionKernel::forEachRun(
     const ContractionBlock &block, const Slice &slice,
     function_ref<void(Value, Value, Value)> body) {
-  Type f32 = e.b.getF32Type();
+  Type element = half ? Type(e.b.getBF16Type()) : Type(e.b.getF32Type());
   int64_t inRun = slice.k0 % *plan::product(folds.inner).asConst();
   auto part = [&](const Keys &keys, Value first, Value count, Value before) {
     SymExpr start = startOf(rowsOffset, keys) + SymExpr(inRun);
-    body(e.offset(e.offset(a, e.value(start), f32), e.mul(first, lda), f32),
-         count, before);
+    Value from = e.offset(a, e.value(start), element);
+    body(e.offset(from, e.mul(first, lda), element), count, before);
   };
   if (runs.outer.empty()) {
     part(slice.run, block.row0, block.count, e.index(0));
@@ -137,23 +140,36 @@ void ContractionKernel::forEachRun(
          });
 }
 
+void ContractionKernel::packBlock(const ContractionBlock &block) {
+  int64_t run = *plan::product(folds.inner).asConst();
+  for (const Slice &slice : slices) {
+    if (slice.k0 % run)
+      continue; // packed with the whole run
+    forEachRun(block, slice, [&](Value rowsAt, Value count, Value before) {
+      Value to = e.offset(packed,
+                          e.add(e.mul(before, e.index(packedLda)),
+                                e.index(lanesOf(slice.k0))),
+                          e.b.getF32Type());
+      if (!half) {
+        func::CallOp::create(e.b, e.loc, getOrCreatePackPairs(module, e.target),
+                             ValueRange{rowsAt, lda, count, e.index(run), to,
+                                        e.index(packedLda)});
+        return;
+      }
+      Value stride = arith::DivUIOp::create(e.b, e.loc, lda, e.index(kPairDepth));
+      Value direct = LLVM::ZeroOp::create(e.b, e.loc, to.getType());
+      func::CallOp::create(e.b, e.loc, getOrCreateCopyRows(module, e.target),
+                           ValueRange{rowsAt, stride, direct, count,
+                                      e.index(lanesOf(run)), to,
+                                      e.index(packedLda)});
+    });
+  }
+}
+
 void ContractionKernel::emitBlock(const ContractionBlock &block) {
   Type f32 = e.b.getF32Type();
-  if (packs()) {
-    int64_t run = *plan::product(folds.inner).asConst();
-    for (const Slice &slice : slices) {
-      if (slice.k0 % run)
-        continue; // packed with the whole run
-      forEachRun(block, slice, [&](Value rowsAt, Value count, Value before) {
-        Value to = e.add(e.mul(before, e.index(packedLda)),
-                         e.index(lanesOf(slice.k0)));
-        func::CallOp::create(
-            e.b, e.loc, getOrCreatePackPairs(module, e.target),
-            ValueRange{rowsAt, lda, count, e.index(run),
-                       e.offset(packed, to, f32), e.index(packedLda)});
-      });
-    }
-  }
+  if (packs())
+    packBlock(block);
   Value results = tile, complete;
   if (grid.wholeRows) {
     complete = e.compare(arith::CmpIPredicate::eq,
@@ -164,6 +180,10 @@ void ContractionKernel::emitBlock(const ContractionBlock &block) {
                  e.offset(sharedTile, e.mul(block.row0, e.index(ldc)), f32));
   }
   for (const Slice &slice : slices) {
+    if (usesTiles()) {
+      emitTileBlock(block, slice, waits ? results : Value());
+      continue;
+    }
     int64_t k0 = slice.k0, depth = slice.depth;
     Value accumulate =
         arith::ConstantOp::create(e.b, e.loc, e.b.getBoolAttr(k0 > 0));

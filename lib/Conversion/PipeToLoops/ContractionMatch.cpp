@@ -30,7 +30,7 @@ static bool needsWholeRows(Value value, Operation *contraction) {
   });
 }
 
-static bool hasPanels(Value value) {
+bool lowering::hasPanels(Value value) {
   Value base = plan::tableViewOf(value).base;
   auto type = cast<RelType>(base.getType());
   return isa<BlockArgument>(base) && type.getLayout().size() >= 2 &&
@@ -92,6 +92,7 @@ LogicalResult ContractionKernel::matchRows() {
   rowsBuffer = dyn_cast<BlockArgument>(left.base);
   if (!rowsBuffer)
     return e.kernel.emitError("the rows are not stored");
+  half = isHalf(e.kernel, e.target, rowsBuffer.getArgNumber());
   auto offset = plan::viewOffset(left, cast<RelType>(left.base.getType()));
   if (!offset)
     return e.kernel.emitError("the rows have a blocked layout");
@@ -140,8 +141,11 @@ LogicalResult ContractionKernel::chooseBlocks() {
   chooseSlices(slice);
   waits = slices.size() > 1 || grid.wholeRows;
   ldc = waits ? grid.panels * width : width;
+  if (usesTiles() && waits)
+    ldc += kRowPadding; // rows of a tile do not share level-1 sets
   grid.rowBytes = ldc * 4;
-  grid.sharedRows = std::min(kSharedRows, kSharedBytes / grid.rowBytes);
+  grid.sharedRows = std::min(kSharedRows, kSharedBytes / grid.rowBytes) /
+                    e.target.rowUnit * e.target.rowUnit;
   return success();
 }
 

@@ -24,7 +24,9 @@ void ContractionGrid::setTasks(KernelCost &cost, int64_t unit) const {
     grain = SymExpr::min(units, rowBlock / unit) *
             SymExpr(std::min<int64_t>(panels, 4));
   if (wholeRows) {
-    cost.shared = SymExpr::min(rows, sharedRows) * SymExpr(rowBytes);
+    // The last block may write rows up to a whole unit.
+    cost.shared = SymExpr::min(units * SymExpr(unit), sharedRows) *
+                  SymExpr(rowBytes);
     // Shared by rows, a call reads all panels: for a block of rows at least.
     SymExpr many = SymExpr::min(SymExpr::floorDiv(rows, sharedRows + 1), 1);
     grain = grain + many * SymExpr(rowBlock / unit * panels);

@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/TypeUtilities.h"
 
 using namespace mlir;
 using namespace joinery;
@@ -248,6 +249,12 @@ void KernelEmitter::store(Value stored, Value pointer, const SymExpr &keyOffset,
   if (element.isInteger(1)) {
     Type wide = isa<VectorType>(stored.getType()) ? Type(vectorOf(type)) : type;
     stored = arith::ExtUIOp::create(b, loc, wide, stored);
+  }
+  Type given = getElementTypeOrSelf(stored.getType());
+  if (element.isBF16() && given.isF32()) {
+    Type narrow =
+        isa<VectorType>(stored.getType()) ? Type(vectorOf(type)) : type;
+    stored = arith::TruncFOp::create(b, loc, narrow, stored);
   }
   SymExpr at = lane.empty() ? keyOffset : laneRelative(keyOffset);
   if (!variesByLane(at)) {

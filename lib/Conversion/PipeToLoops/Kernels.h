@@ -37,6 +37,16 @@ mlir::FailureOr<KernelCost> emitScan(KernelEmitter &e);
 /// be of bf16, for which a level that multiplies pairs has code of its own?
 bool multipliesPairs(pipe::KernelOp kernel);
 
+/// Does the value read panels of a table?
+bool hasPanels(mlir::Value value);
+
+/// Attributes of a pipe.kernel: its operands and its result that are in bf16 at
+/// levels that multiply pairs, whatever their types say (see StoreHalves.cpp).
+inline constexpr llvm::StringLiteral kHalfInputs = "pipe.half_inputs";
+inline constexpr llvm::StringLiteral kHalfResult = "pipe.half_result";
+bool isHalf(pipe::KernelOp kernel, const Isa &isa, int64_t input);
+bool hasHalfResult(pipe::KernelOp kernel, const Isa &isa);
+
 /// The relation that the kernel stores, and its type with the layout.
 mlir::Value rootOf(KernelEmitter &e);
 rel::RelType storedType(KernelEmitter &e);

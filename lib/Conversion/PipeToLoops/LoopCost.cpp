@@ -51,8 +51,25 @@ static double divisionOf(Operation *op, const plan::Target &target) {
                                                        : 4 * target.scalar;
 }
 
+/// Of an operation on tile registers.
+static UnitCost costOf(LLVM::CallIntrinsicOp op, const plan::Target &target) {
+  UnitCost cost;
+  StringRef name = op.getIntrin();
+  if (name.contains("tdpbf16ps"))
+    cost.tiles = target.tileProduct;
+  else if (name.contains("tileloaddt1"))
+    cost.tileMoves = target.tileStream;
+  else if (name.contains("tileloadd"))
+    cost.tileMoves = target.tileLoad;
+  else if (name.contains("tilestored"))
+    cost.tileMoves = target.tileStore;
+  return cost;
+}
+
 UnitCost lowering::costOf(Operation *op, const plan::Target &target) {
   UnitCost cost;
+  if (auto intrinsic = dyn_cast<LLVM::CallIntrinsicOp>(op))
+    return ::costOf(intrinsic, target);
   double width = widthOf(op, target);
   auto whole = [&](double each) {
     cost.arithmetic = std::max(width, 1.0) * each;

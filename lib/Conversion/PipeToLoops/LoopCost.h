@@ -17,6 +17,8 @@ namespace joinery::lowering {
 /// of what does not overlap with it.
 struct UnitCost {
   double arithmetic = 0, divider = 0, load = 0, store = 0, issue = 0, apart = 0;
+  /// Products of tiles, and moves between tiles and caches.
+  double tiles = 0, tileMoves = 0;
 
   void add(const UnitCost &other, double times = 1) {
     arithmetic += other.arithmetic * times;
@@ -25,9 +27,13 @@ struct UnitCost {
     store += other.store * times;
     issue += other.issue * times;
     apart += other.apart * times;
+    tiles += other.tiles * times;
+    tileMoves += other.tileMoves * times;
   }
   double cycles() const {
-    return std::max({arithmetic, divider, load, store, issue}) + apart;
+    return std::max({arithmetic, divider, load, store, issue, tiles,
+                     tileMoves}) +
+           apart;
   }
 };
 

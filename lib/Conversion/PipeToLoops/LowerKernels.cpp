@@ -156,14 +156,14 @@ joinery::lowerKernels(ModuleOp module, ArrayRef<const Isa *> isas,
       if (failed(cost))
         return failure();
       setIsa(e.finish(), *isa);
-      lowering::KernelWork work = lowering::workOf(kernel);
+      lowering::KernelWork work = lowering::workOf(kernel, *isa);
       SymExpr bytes;
       for (const SymExpr &operand : work.bytes)
         bytes = bytes + operand;
       level.kernels.push_back({name, cost->tasks, cost->scratch, cost->grain,
                                cost->shared, cost->passes, work.flops, bytes,
-                               lowering::workOf(kernel, cost->countedWork).flops,
-                               lowering::workOf(kernel, cost->countedReads).bytes});
+                               lowering::workOf(kernel, *isa, cost->countedWork).flops,
+                               lowering::workOf(kernel, *isa, cost->countedReads).bytes});
     }
     result.levels.push_back(std::move(level));
   }

@@ -341,7 +341,7 @@ Prediction lowering::predict(pipe::KernelOp kernel,
     // Tables come once for each block of rows, from memory the first time.
     double passes = value(code.passes) / double(threads);
     double weights = 0, activations = 0;
-    KernelWork work = workOf(kernel);
+    KernelWork work = workOf(kernel, *level.isa);
     for (auto [i, expr] : llvm::enumerate(work.bytes))
       (i < tables.size() && tables[i] ? weights : activations) += value(expr);
     result.stream =

@@ -28,7 +28,23 @@ static MaterializeOp breakerOf(KernelEmitter &e) {
 
 Value lowering::rootOf(KernelEmitter &e) { return breakerOf(e).getInput(); }
 
-RelType lowering::storedType(KernelEmitter &e) { return breakerOf(e).getType(); }
+RelType lowering::storedType(KernelEmitter &e) {
+  RelType type = breakerOf(e).getType();
+  if (!hasHalfResult(e.kernel, e.target))
+    return type;
+  return RelType::get(type.getContext(), type.getColumns(), e.b.getBF16Type(),
+                      type.getLayout());
+}
+
+bool lowering::isHalf(pipe::KernelOp kernel, const Isa &isa, int64_t input) {
+  auto numbers = kernel->getAttrOfType<DenseI64ArrayAttr>(kHalfInputs);
+  return isa.dotBF16 && numbers &&
+         llvm::is_contained(numbers.asArrayRef(), input);
+}
+
+bool lowering::hasHalfResult(pipe::KernelOp kernel, const Isa &isa) {
+  return isa.dotBF16 && kernel->hasAttr(kHalfResult);
+}
 
 /// Evaluates and stores the root at `keysAt(lane)` for the lanes [from, to) of
 /// `extent`; what the lane does not change is computed before the loop.

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Conversion/PipeToLoops/Work.h"
+#include "lib/Conversion/PipeToLoops/Kernels.h"
 #include "lib/Plan/Contraction.h"
 
 using namespace mlir;
@@ -22,11 +23,14 @@ static SymExpr least(const SymExpr &a, const SymExpr &b) {
   return SymExpr::min(a, b);
 }
 
+static constexpr int64_t kHalfBytes = 2;
+
 static int64_t bytesOf(Type element) {
   return std::max<int64_t>(1, element.getIntOrFloatBitWidth() / 8);
 }
 
-KernelWork lowering::workOf(pipe::KernelOp kernel, ArrayRef<Value> without) {
+KernelWork lowering::workOf(pipe::KernelOp kernel, const Isa &level,
+                            ArrayRef<Value> without) {
   Block &body = kernel.getBody().front();
   KernelWork work;
   // Elements of each relation that its users need; of an operand, the sum over
@@ -71,11 +75,16 @@ KernelWork lowering::workOf(pipe::KernelOp kernel, ArrayRef<Value> without) {
     auto it = demand.find(argument);
     SymExpr elements =
         it == demand.end() ? SymExpr(0) : least(it->second, type.size());
-    work.bytes.push_back(elements * SymExpr(bytesOf(type.getElementType())));
+    int64_t bytes = isHalf(kernel, level, argument.getArgNumber())
+                        ? kHalfBytes
+                        : bytesOf(type.getElementType());
+    work.bytes.push_back(elements * SymExpr(bytes));
   }
   auto stored = cast<RelType>(
       cast<pipe::YieldOp>(body.getTerminator()).getValue().getType());
-  work.bytes.push_back(stored.size() *
-                       SymExpr(bytesOf(stored.getElementType())));
+  int64_t bytes = hasHalfResult(kernel, level)
+                      ? kHalfBytes
+                      : bytesOf(stored.getElementType());
+  work.bytes.push_back(stored.size() * SymExpr(bytes));
   return work;
 }

@@ -9,6 +9,7 @@
 #define JOINERY_LIB_CONVERSION_PIPETOLOOPS_WORK_H
 
 #include "dialects/Pipe/Pipe.h"
+#include "joinery/CodeGen/Isa.h"
 
 namespace joinery::lowering {
 
@@ -20,9 +21,10 @@ struct KernelWork {
   std::vector<SymExpr> bytes;
 };
 
-/// The work of `kernel` over the symbols, from what its result demands of each
-/// relation. What is read to compute the relations in `without` is left out.
-KernelWork workOf(pipe::KernelOp kernel,
+/// The work of `kernel` at a level over the symbols, from what its result demands
+/// of each relation. What is read to compute the relations in `without` is left
+/// out.
+KernelWork workOf(pipe::KernelOp kernel, const Isa &isa,
                   llvm::ArrayRef<mlir::Value> without = {});
 
 } // namespace joinery::lowering

@@ -1,0 +1,198 @@
+//===- TileContraction.cpp - A block of rows on tile registers ------------===//
+//
+// Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// for each two tiles of columns (they may lie in neighbouring panels)
+//   for each 32 rows: 2 x 2 tiles of sums stay in registers for all steps of k
+// The panel's tiles of the first steps stay in the level-1 cache for all rows;
+// those of later steps and the rows pass it by, for both would not fit.
+//
+// Where the epilogue looks at single columns, the sums go to a scratch of 4 KiB,
+// and their epilogue runs between the products of the next 32 rows: vector units
+// and tiles work at the same time, but only if neither has to wait in program
+// order for the other's loop to end.
+//
+//===----------------------------------------------------------------------===//
+
+#include "joinery/CodeGen/TileOps.h"
+#include "lib/Conversion/PipeToLoops/Contraction.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+using namespace mlir;
+using namespace joinery;
+using namespace joinery::lowering;
+
+namespace {
+constexpr int64_t kTile = kTileRows, kBlock = 2 * kTile;
+/// Steps of k whose tiles of two columns stay in the level-1 cache: 32 KiB.
+constexpr int64_t kResidentSteps = 16;
+} // namespace
+
+bool ContractionKernel::usesTiles() const {
+  return packs() && e.target.tiles &&
+         llvm::all_of(slices, [](const Slice &slice) {
+           return slice.depth % (kPairDepth * kTile) == 0;
+         });
+}
+
+/// Tile of columns number `number`, from slice `slice` of k on.
+Value ContractionKernel::tileAt(Value number, const Slice &slice) {
+  Value each = e.index(width / kTile);
+  Value panel = arith::DivUIOp::create(e.b, e.loc, number, each);
+  Value within = e.sub(number, e.mul(panel, each));
+  return e.offset(panelAt(panel, slice.k0), e.mul(within, e.index(kTile)),
+                  e.b.getF32Type());
+}
+
+/// One block of sums of 2 x 2 tiles.
+struct ContractionKernel::TileBlock {
+  Value rows[2], columns[2]; // where the tiles of the first step are
+  Value fetch[2], fetchRow, fetchRows; // of the next two tiles of columns
+};
+
+SmallVector<Value> ContractionKernel::emitTileSteps(
+    TileOps &ops, const TileBlock &block, int64_t from, int64_t to,
+    int64_t depth, ValueRange sums, function_ref<void(Value)> between) {
+  OpBuilder &b = e.b;
+  Type f32 = b.getF32Type();
+  if (from >= to)
+    return sums;
+  TileReuse reuse = from < kResidentSteps ? TileReuse::Often : TileReuse::Once;
+  Value rowStride = e.index(4 * packedLda), columnStride = e.index(4 * width);
+  Value tileRows = e.index(kTile * width);
+  return e.loop(
+      e.index(from), e.index(to), e.index(1), sums,
+      [&](Value step, ValueRange sums) -> SmallVector<Value> {
+        // As many rows of the next tiles as give all of them in the end.
+        Value first = e.add(block.fetchRow, e.mul(step, block.fetchRows));
+        Value last = e.min(e.add(first, block.fetchRows),
+                           e.index(lanesOf(depth)));
+        e.loop(first, last, e.index(1), {},
+               [&](Value row, ValueRange) -> SmallVector<Value> {
+                 for (Value tile : block.fetch)
+                   LLVM::Prefetch::create(
+                       b, e.loc,
+                       e.offset(tile, e.mul(row, e.index(width)), f32),
+                       /*rw=*/0, /*hint=*/2, /*cache=*/1);
+                 return {};
+               });
+        Value along = e.mul(step, e.index(kTile));
+        Value down = e.mul(step, tileRows);
+        auto rowTile = [&](int i) {
+          return ops.loadRows(e.offset(block.rows[i], along, f32), rowStride,
+                              TileReuse::Once);
+        };
+        auto columnTile = [&](int i) {
+          return ops.loadPanel(e.offset(block.columns[i], down, f32),
+                               columnStride, reuse);
+        };
+        Value a0 = rowTile(0), b0 = columnTile(0), b1 = columnTile(1);
+        Value a1 = rowTile(1);
+        SmallVector<Value> next = {
+            ops.multiply(sums[0], a0, b0), ops.multiply(sums[1], a0, b1),
+            ops.multiply(sums[2], a1, b0), ops.multiply(sums[3], a1, b1)};
+        if (between)
+          between(e.sub(step, e.index(from)));
+        return next;
+      });
+}
+
+/// The columns [panel0, panel1) of the block for one slice of k. Results go to
+/// `results`, or through the epilogue if that is null.
+void ContractionKernel::emitTileBlock(const ContractionBlock &block,
+                                      const Slice &slice, Value results) {
+  OpBuilder &b = e.b;
+  Location loc = e.loc;
+  Type f32 = b.getF32Type();
+  int64_t steps = slice.depth / (kPairDepth * kTile);
+  int64_t each = width / kTile;
+  TileOps ops(b, loc);
+  Value first = e.mul(block.panel0, e.index(each));
+  Value last = e.mul(block.panel1, e.index(each));
+  Value all = e.index(grid.panels * each - 1);
+  Value blocks = e.ceilDiv(block.count, kBlock);
+  Value fetchRows = e.ceilDiv(e.index(kTile), blocks);
+  Value rowsAt = e.offset(packed, e.index(lanesOf(slice.k0)), f32);
+
+  // The epilogue of a block runs between the products of the next one, spread
+  // evenly over the steps so that neither waits for the other.
+  int64_t resident = std::min(steps, kResidentSteps);
+  int64_t drainRows = llvm::divideCeil(kBlock, resident);
+  // Of the block before: its first row, its first column, how many rows it has,
+  // where its sums are; and where those of this one go.
+  SmallVector<Value> carried;
+  if (!results)
+    carried = {e.index(0), e.index(0), e.index(0), pending[0], pending[1]};
+  auto drain = [&](ValueRange before, Value from, Value rows) {
+    Value count = e.min(rows, e.sub(before[2], from));
+    Value end = e.min(e.add(before[1], e.index(kBlock)),
+                      e.min(e.mul(last, e.index(kTile)), e.index(n)));
+    Value sums = e.offset(before[3], e.mul(from, e.index(kBlock)), f32);
+    emitTile(e, {form.aggregate, sums, kBlock, before[1], this->rows, ns}, {},
+             e.add(e.add(block.row0, before[0]), from), count, before[1], end);
+  };
+
+  carried = e.loop(
+      first, last, e.index(2), carried,
+      [&](Value tile, ValueRange carried) -> SmallVector<Value> {
+    Value other = e.add(tile, e.index(1));
+    // Where a single tile is left over, both are the same.
+    Value single = e.compare(arith::CmpIPredicate::sge, other, last);
+    Value otherLane = e.select(single, e.index(0), e.index(kTile));
+    TileBlock sizes;
+    sizes.columns[0] = tileAt(tile, slice);
+    sizes.columns[1] = tileAt(e.select(single, tile, other), slice);
+    sizes.fetch[0] = tileAt(e.min(e.add(tile, e.index(2)), all), slice);
+    sizes.fetch[1] = tileAt(e.min(e.add(tile, e.index(3)), all), slice);
+    sizes.fetchRows = fetchRows;
+    Value lane = e.mul(tile, e.index(kTile));
+    return e.loop(
+        e.index(0), blocks, e.index(1), carried,
+        [&](Value number, ValueRange carried) -> SmallVector<Value> {
+      Value row = e.mul(number, e.index(kBlock));
+      TileBlock here = sizes;
+      here.rows[0] = e.offset(rowsAt, e.mul(row, e.index(packedLda)), f32);
+      here.rows[1] = e.offset(here.rows[0], e.index(kTile * packedLda), f32);
+      here.fetchRow = e.mul(number, e.mul(e.index(steps), fetchRows));
+      Value to[4], stride;
+      if (results) {
+        stride = e.index(4 * ldc);
+        to[0] = e.offset(results, e.add(e.mul(row, e.index(ldc)), lane), f32);
+        to[2] = e.offset(to[0], e.index(kTile * ldc), f32);
+        for (int i : {1, 3})
+          to[i] = e.offset(to[i - 1], otherLane, f32);
+      } else {
+        stride = e.index(4 * kBlock);
+        for (int i = 0; i < 4; ++i)
+          to[i] = e.offset(carried[4],
+                           e.index((i / 2 * kBlock + i % 2) * kTile), f32);
+      }
+      SmallVector<Value> sums;
+      for (int i = 0; i < 4; ++i)
+        sums.push_back(slice.k0 && results ? ops.loadSums(to[i], stride)
+                                           : ops.zeroSums());
+      auto run = [&](int64_t from, int64_t until,
+                     function_ref<void(Value)> between = {}) {
+        sums = emitTileSteps(ops, here, from, until, slice.depth, sums, between);
+      };
+      if (results)
+        run(0, resident);
+      else
+        run(0, resident, [&](Value step) {
+          drain(carried, e.mul(step, e.index(drainRows)), e.index(drainRows));
+        });
+      run(resident, steps);
+      for (int i = 0; i < 4; ++i)
+        ops.storeSums(sums[i], to[i], stride);
+      if (results)
+        return {};
+      Value count = e.min(e.sub(block.count, row), e.index(kBlock));
+      return {row, lane, count, carried[4], carried[3]};
+    });
+  });
+  if (!results)
+    drain(carried, e.index(0), e.index(kBlock));
+}
