@@ -41,6 +41,22 @@ Value fromBits(OpBuilder &b, Value bits) {
       b, bits.getLoc(), shapedLike(bits.getType(), b.getBF16Type()), bits);
 }
 
+/// Is the operation's function compiled for processors with the conversion? They
+/// round a vector as the bits below do, but for denormals, which are 0 to them.
+bool hasConversion(Operation *op) {
+  auto vector = dyn_cast<VectorType>(op->getResult(0).getType());
+  auto attributes =
+      op->getParentOfType<func::FuncOp>()->getAttrOfType<ArrayAttr>(
+          "passthrough");
+  return vector && vector.getNumElements() == 16 && attributes &&
+         llvm::any_of(attributes, [](Attribute attribute) {
+           auto pair = dyn_cast<ArrayAttr>(attribute);
+           return pair && pair.size() == 2 &&
+                  cast<StringAttr>(pair[0]).getValue() == "target-features" &&
+                  cast<StringAttr>(pair[1]).getValue().contains("avx512bf16");
+         });
+}
+
 /// To nearest and to even: half of what is cut off is added, less one unit
 /// where the part that stays is even. A NaN stays one.
 struct RoundBits : OpRewritePattern<arith::TruncFOp> {
@@ -51,6 +67,12 @@ struct RoundBits : OpRewritePattern<arith::TruncFOp> {
         !getElementTypeOrSelf(op.getIn().getType()).isF32())
       return b.notifyMatchFailure(op, "not from f32 to bf16");
     Location loc = op.getLoc();
+    if (hasConversion(op)) {
+      b.replaceOpWithNewOp<LLVM::CallIntrinsicOp>(
+          op, op.getType(),
+          b.getStringAttr("llvm.x86.avx512bf16.cvtneps2bf16.512"), op.getIn());
+      return success();
+    }
     Type type = shapedLike(op.getType(), b.getI32Type());
     auto constant = [&](int32_t value) -> Value {
       TypedAttr attribute = b.getI32IntegerAttr(value);

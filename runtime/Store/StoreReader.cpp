@@ -96,20 +96,23 @@ Status StoreReader::load(int fd, const Options &options) {
     return malformed("is not a store, or is not complete; compile the model "
                      "again");
   data = static_cast<char *>(
-      std::aligned_alloc(kPage, size_t(roundUpToPage(bytes))));
+      std::aligned_alloc(kHugePage, size_t(roundUpToPage(bytes))));
   if (!data)
     return {JN_OUT_OF_MEMORY, "no memory to read the store '" + path + "' (" +
                                   std::to_string(bytes) + " bytes)"};
+  ::madvise(data, size_t(roundUpToPage(bytes)), MADV_HUGEPAGE);
   return readAt(fd, path, data, bytes, 0);
 }
 
 void StoreReader::makeResident(uint32_t table) const {
   if (!resident || resident[table].exchange(true, std::memory_order_relaxed))
     return;
+  void *bytes = const_cast<void *>(tableData(table));
+  // What is not in memory yet is read into huge pages, where there are any.
+  ::madvise(bytes, tableBytes(table), MADV_HUGEPAGE);
 #ifdef MADV_POPULATE_READ
   // Systems before Linux 5.14 refuse; then pages are mapped as they are read.
-  ::madvise(const_cast<void *>(tableData(table)), tableBytes(table),
-            MADV_POPULATE_READ);
+  ::madvise(bytes, tableBytes(table), MADV_POPULATE_READ);
 #endif
 }
 

@@ -9,6 +9,7 @@
 
 #include "runtime/Store/Format.h"
 #include "runtime/Support/File.h"
+#include "runtime/Support/WindowWriter.h"
 
 #include "catalog_generated.h"
 
@@ -22,6 +23,7 @@ namespace joinery::runtime {
 
 struct StoreWriter::State {
   TemporaryFile file;
+  WindowWriter out;
   catalog::CatalogT catalog;
   std::unordered_set<std::string> names;
   /// Tables by their size and checksums.
@@ -30,19 +32,15 @@ struct StoreWriter::State {
       written;
   /// Bytes of the current block that are not written yet.
   std::vector<char> block;
-  /// Where the current block will be written.
-  uint64_t offset = kPage;
   bool inTable = false;
   bool finished = false;
 
   Status flush() {
     if (block.empty())
       return {};
-    JN_TRY(writeAt(file.fd(), file.targetPath(), block.data(), block.size(),
-                   offset));
+    JN_TRY(out.append(block.data(), block.size()));
     catalog::RelationT &table = *catalog.tables.back();
     table.checksums.push_back(checksum(block.data(), block.size()));
-    offset += block.size();
     table.bytes += block.size();
     block.clear();
     return {};
@@ -59,10 +57,8 @@ Status StoreWriter::State::compare(uint64_t left, uint64_t right,
   equal = true;
   for (uint64_t done = 0; done < bytes && equal; done += kBlock) {
     size_t size = std::min(kBlock, bytes - done);
-    JN_TRY(
-        readAt(file.fd(), file.targetPath(), some.data(), size, left + done));
-    JN_TRY(
-        readAt(file.fd(), file.targetPath(), other.data(), size, right + done));
+    JN_TRY(out.read(some.data(), size, left + done));
+    JN_TRY(out.read(other.data(), size, right + done));
     equal = std::memcmp(some.data(), other.data(), size) == 0;
   }
   return {};
@@ -81,8 +77,7 @@ Status StoreWriter::State::share() {
     JN_TRY(compare(candidate->second->offset, table.offset, table.bytes, equal));
     if (!equal)
       continue;
-    JN_TRY(truncateAt(file.fd(), file.targetPath(), table.offset));
-    offset = table.offset;
+    JN_TRY(out.cut(table.offset));
     table.offset = candidate->second->offset;
     return {};
   }
@@ -106,7 +101,10 @@ Status StoreWriter::open(const std::string &path) {
     return misuse("already open");
   state = std::make_unique<State>();
   state->block.reserve(kBlock);
-  return state->file.create(path);
+  JN_TRY(state->file.create(path));
+  state->out.open(state->file.fd(), path);
+  // The header comes last.
+  return state->out.pad(kPage);
 }
 
 Status StoreWriter::beginTable(const StoreTable &table) {
@@ -123,7 +121,7 @@ Status StoreWriter::beginTable(const StoreTable &table) {
   entry->columns = table.columns;
   entry->extents = table.extents;
   entry->layout = table.layout;
-  entry->offset = state->offset;
+  entry->offset = state->out.size();
   entry->block_bytes = kBlock;
   state->catalog.tables.push_back(std::move(entry));
   state->inTable = true;
@@ -150,10 +148,8 @@ Status StoreWriter::endTable() {
     return misuse("no table was begun");
   JN_TRY(state->flush());
   JN_TRY(state->share());
-  // The gap stays a hole of the file: it reads as zeros.
-  state->offset = roundUpToPage(state->offset);
   state->inTable = false;
-  return {};
+  return state->out.pad(roundUpToPage(state->out.size()));
 }
 
 Status StoreWriter::finish(const StoreInfo &info, std::string &hash) {
@@ -173,7 +169,7 @@ Status StoreWriter::finish(const StoreInfo &info, std::string &hash) {
   std::memcpy(header.magic, kStoreMagic, sizeof(kStoreMagic));
   header.version = kStoreVersion;
   header.pageBytes = kPage;
-  header.catalogOffset = state->offset;
+  header.catalogOffset = state->out.size();
   header.catalogBytes = builder.GetSize();
   header.fileBytes = header.catalogOffset + header.catalogBytes;
   header.catalogChecksum =
@@ -184,8 +180,8 @@ Status StoreWriter::finish(const StoreInfo &info, std::string &hash) {
   std::memcpy(page.data() + kHeaderChecksumOffset, &sum, sizeof(sum));
 
   TemporaryFile &file = state->file;
-  JN_TRY(writeAt(file.fd(), file.targetPath(), builder.GetBufferPointer(),
-                 builder.GetSize(), header.catalogOffset));
+  JN_TRY(state->out.append(builder.GetBufferPointer(), builder.GetSize()));
+  JN_TRY(state->out.finish());
   JN_TRY(writeAt(file.fd(), file.targetPath(), page.data(), page.size(), 0));
   JN_TRY(file.publish(/*durable=*/true));
   hash = catalog.content_hash;

@@ -40,6 +40,9 @@ private:
   int fd = -1;
 };
 
+/// Bytes of a huge page.
+inline constexpr uint64_t kHugePage = uint64_t(2) << 20;
+
 /// JN_IO (JN_OUT_OF_MEMORY for ENOMEM) with "<what> '<path>': <errno's text>".
 Status systemError(const char *what, const std::string &path, int error);
 

@@ -35,8 +35,8 @@
 // PAIRS: call @jn_pack_rows_bf16
 // PAIRS: call @jn_pack_bf16
 // PAIRS: call @jn_gemm_bf16x48
-// PAIRS: math.exp {{.*}} : vector<16xf32>
-// PAIRS: call @jn_pack_bf16
+// PAIRS: llvm.x86.avx512.mask.scalef.ps.512
+// PAIRS: arith.truncf {{.*}} : vector<16xf32> to vector<16xbf16>
 // PAIRS: call @jn_gemm_bf16x32
 // PAIRS: return
 func.func @main(

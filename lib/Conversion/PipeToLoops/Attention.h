@@ -47,6 +47,7 @@ struct Attention {
   /// Both products are of bf16 pairs, along the depth and along the keys.
   bool pairs = false;
   int64_t depthLanes = 1, rowLanes = 0, weightLanes = 0; // of a packed row
+  int64_t scoreLanes = 0, sumLanes = 16, valueLanes = 16;  // of a row in scratch
   // Scratch: byte offsets.
   SymExpr listAt, keysAt, valuesAt, scoresAt, sumsAt, maxAt, totalAt;
   SymExpr gatheredAt, keyRowsAt, queryRowsAt, weightRowsAt; // of pairs
@@ -78,6 +79,11 @@ private:
   /// The distance of two rows in lanes of 32 bits.
   mlir::Value laneStride(const AttentionOperand &operand);
   void emitBlock(const Task &task, mlir::Value s0);
+  // On tile registers (TileAttention.cpp).
+  bool usesTiles() const;
+  void emitTileScores(mlir::Value queries, mlir::Value t0, mlir::Value width);
+  void emitTileValues(mlir::Value t0, mlir::Value width, mlir::Value later);
+  void padTileValues(mlir::Value kept);
   void emitScoreRow(const Task &task, const Keys &keys, mlir::Value row,
                     mlir::Value t0, mlir::Value width, mlir::Value later,
                     mlir::Value r);
@@ -91,6 +97,9 @@ private:
                SymExpr lane, mlir::ValueRange carried)>
                body);
   mlir::Value greatest(mlir::Value a, mlir::Value b);
+  void clearWeights(mlir::Value weights, mlir::Value width);
+  /// e^x for x <= 0, as exact as what becomes of it: f32, or a bf16.
+  mlir::Value weightOf(mlir::Value x);
   void emitResult(const Task &task, mlir::Value s0, mlir::Value count);
   Keys rowKeys(const Task &task, mlir::Value row);
   SymExpr keyNumber(const Task &task, SymExpr index);

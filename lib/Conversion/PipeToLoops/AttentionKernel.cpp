@@ -196,7 +196,9 @@ void Attention::emitTask(Value number) {
                        ValueRange{rowsAt(v, task.keys, task.keysSegment),
                                   e.value(v.stride), task.list, task.kept,
                                   e.index(width), at(valuesAt),
-                                  e.index(paddedWidth)});
+                                  e.index(valueLanes)});
+  if (usesTiles())
+    padTileValues(task.kept);
   e.loop(e.index(0), task.queryCount, e.index(queryBlock), {},
          [&](Value s0, ValueRange) -> SmallVector<Value> {
            emitBlock(task, s0);
@@ -244,15 +246,23 @@ void Attention::emitBlock(const Task &task, Value s0) {
 
   Operands operands = pairs ? Operands::Pairs : Operands::F32;
   auto scoreGemm = getOrCreateGemm(module, e.target, keyPanel, operands);
+  if (q.half && usesTiles()) {
+    // Whole tiles may be read past the last query.
+    Value direct = LLVM::ZeroOp::create(b, loc, e.scratch.getType());
+    func::CallOp::create(b, loc, getOrCreateCopyRows(module, e.target),
+                         ValueRange{queries, stride, direct, count,
+                                    e.index(depthLanes), at(queryRowsAt),
+                                    e.index(rowLanes)});
+    queries = at(queryRowsAt);
+    stride = e.index(rowLanes);
+  }
   if (pairs && !q.half) {
     packPairs(queries, stride, count, e.index(depthCount), at(queryRowsAt),
               rowLanes);
     queries = at(queryRowsAt);
     stride = e.index(rowLanes);
   }
-  e.loop(e.index(0), task.kept, e.index(keyBlock), {},
-         [&](Value t0, ValueRange) -> SmallVector<Value> {
-    Value width = e.min(e.sub(task.kept, t0), e.index(keyBlock));
+  auto scorePanels = [&](Value t0, Value width) {
     e.loop(e.index(0), width, e.index(keyPanel), {},
            [&](Value p, ValueRange) -> SmallVector<Value> {
              Value panel = e.offset(
@@ -260,24 +270,34 @@ void Attention::emitBlock(const Task &task, Value s0) {
              func::CallOp::create(
                  b, loc, scoreGemm,
                  ValueRange{queries, stride, panel, e.index(keyPanel),
-                            e.offset(scoreTile, p, f32), e.index(keyBlock),
+                            e.offset(scoreTile, p, f32), e.index(scoreLanes),
                             count, e.index(depthLanes), no, panel});
              return {};
            });
+  };
+  e.loop(e.index(0), task.kept, e.index(keyBlock), {},
+         [&](Value t0, ValueRange) -> SmallVector<Value> {
+    Value width = e.min(e.sub(task.kept, t0), e.index(keyBlock));
+    if (usesTiles())
+      emitTileScores(queries, t0, width);
+    else
+      scorePanels(t0, width);
     Value later = e.compare(arith::CmpIPredicate::sgt, t0, e.index(0));
     e.loop(e.index(0), count, e.index(1), {},
            [&](Value r, ValueRange) -> SmallVector<Value> {
              Value row =
-                 e.offset(scoreTile, e.mul(r, e.index(keyBlock)), f32);
+                 e.offset(scoreTile, e.mul(r, e.index(scoreLanes)), f32);
              emitScoreRow(task, rowKeys(task, e.add(s0, r)), row, t0, width,
                           later, r);
              return {};
            });
-    Value weights = scoreTile, weightStride = e.index(keyBlock);
+    if (usesTiles()) {
+      emitTileValues(t0, width, later);
+      return {};
+    }
+    Value weights = scoreTile, weightStride = e.index(scoreLanes);
     Value firstLane = t0, lanes = width;
     if (pairs) {
-      packPairs(scoreTile, e.index(keyBlock), count, width, at(weightRowsAt),
-                weightLanes);
       weights = at(weightRowsAt);
       weightStride = e.index(weightLanes);
       firstLane = e.ceilDiv(t0, kPairDepth);
@@ -287,11 +307,11 @@ void Attention::emitBlock(const Task &task, Value s0) {
       int64_t part = std::min<int64_t>(64, paddedWidth - d0);
       Value values = e.offset(
           packedValues,
-          e.add(e.mul(firstLane, e.index(paddedWidth)), e.index(d0)), f32);
+          e.add(e.mul(firstLane, e.index(valueLanes)), e.index(d0)), f32);
       func::CallOp::create(
           b, loc, getOrCreateGemm(module, e.target, part, operands),
-          ValueRange{weights, weightStride, values, e.index(paddedWidth),
-                     e.offset(sums, e.index(d0), f32), e.index(paddedWidth),
+          ValueRange{weights, weightStride, values, e.index(valueLanes),
+                     e.offset(sums, e.index(d0), f32), e.index(sumLanes),
                      count, lanes, later, values});
       d0 += part;
     }
@@ -319,7 +339,7 @@ void Attention::emitResult(const Task &task, Value s0, Value count) {
            Value empty = arith::CmpFOp::create(
                b, loc, arith::CmpFPredicate::OEQ, total, zero);
            Value inverse = arith::DivFOp::create(b, loc, one, total);
-           Value acc = e.offset(sums, e.mul(r, e.index(paddedWidth)), f32);
+           Value acc = e.offset(sums, e.mul(r, e.index(sumLanes)), f32);
            Value core = pack ? pack.getResult() : form.softmax.getResult();
            e.overrides[core.getAsOpaquePointer()] =
                [&](const Keys &at) -> Value {
@@ -344,9 +364,11 @@ KernelCost Attention::emit() {
   SymExpr keys = plan::product(form.t);
   SymExpr paddedKeys = SymExpr::ceilDiv(keys, keyPanel) * SymExpr(keyPanel);
   listAt = e.allocateScratch(keys * SymExpr(4) + SymExpr(64));
-  int64_t valueBytes = 4 * paddedWidth / (pairs ? kPairDepth : 1);
+  int64_t valueBytes = 4 * valueLanes / (pairs ? kPairDepth : 1);
   keysAt = e.allocateScratch(paddedKeys * SymExpr(4 * depthLanes));
-  valuesAt = e.allocateScratch(paddedKeys * SymExpr(valueBytes));
+  // Whole tiles of keys are read.
+  SymExpr valueRows = paddedKeys + SymExpr(usesTiles() ? kPairDepth * kTileRows : 0);
+  valuesAt = e.allocateScratch(valueRows * SymExpr(valueBytes));
   int64_t rows = llvm::alignTo(queryBlock, e.target.mr);
   if (pairs) {
     if (!listSelects.empty())
@@ -355,8 +377,8 @@ KernelCost Attention::emit() {
     queryRowsAt = e.allocateScratch(rows * rowLanes * 4);
     weightRowsAt = e.allocateScratch(rows * weightLanes * 4);
   }
-  scoresAt = e.allocateScratch(rows * keyBlock * 4);
-  sumsAt = e.allocateScratch(rows * paddedWidth * 4);
+  scoresAt = e.allocateScratch(rows * scoreLanes * 4);
+  sumsAt = e.allocateScratch(rows * sumLanes * 4);
   maxAt = e.allocateScratch(rows * 4);
   totalAt = e.allocateScratch(rows * 4);
   e.loop(e.begin, e.end, e.index(1), {},

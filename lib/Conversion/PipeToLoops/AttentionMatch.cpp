@@ -110,6 +110,13 @@ void Attention::findListSelects() {
   }
 }
 
+/// So many lanes or more, in an odd number of cache lines: rows do not share
+/// level-1 sets then.
+static int64_t oddLines(int64_t lanes) {
+  constexpr int64_t line = 16;
+  return (llvm::divideCeil(lanes, line) | 1) * line;
+}
+
 LogicalResult Attention::match() {
   for (Operation &op : e.kernel.getBody().front())
     if (auto found =
@@ -136,12 +143,20 @@ LogicalResult Attention::match() {
   keyBlock = llvm::alignTo(keyBlock, keyPanel);
   pairs = e.target.dotBF16 && multipliesPairs(e.kernel);
   depthLanes = pairs ? llvm::divideCeil(depthCount, kPairDepth) : depthCount;
+  scoreLanes = keyBlock;
+  sumLanes = valueLanes = paddedWidth;
   if (!pairs)
     return success();
   if (e.target.tiles)
     queryBlock = llvm::alignTo(queryBlock, 2 * kTileRows);
-  // Whole vectors, and one more, so that rows do not share level-1 sets.
-  rowLanes = llvm::alignTo(depthLanes, 16) + 16;
-  weightLanes = llvm::alignTo(keyBlock / kPairDepth, 16) + 16;
+  if (usesTiles()) {
+    // The scores of a block stay in the level-1 cache; blocks of keys are whole
+    // panels and whole steps.
+    keyBlock = std::min<int64_t>(keyBlock, 288);
+    scoreLanes = oddLines(keyBlock);
+    sumLanes = valueLanes = oddLines(paddedWidth);
+  }
+  rowLanes = oddLines(depthLanes);
+  weightLanes = oddLines(keyBlock / kPairDepth);
   return success();
 }

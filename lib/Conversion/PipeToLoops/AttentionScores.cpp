@@ -95,6 +95,57 @@ Value Attention::emitScores(const Task &task, const Keys &keys, Value row,
   return vector::ExtractOp::create(b, loc, peak, ArrayRef<int64_t>{0});
 }
 
+Value Attention::weightOf(Value x) {
+  OpBuilder &b = e.b;
+  if (!pairs || !e.target.roundsBF16)
+    return math::ExpOp::create(b, e.loc, x);
+  // 2^t = 2^floor(t) * 2^f: the polynomial in f is within 8e-5, a bf16 within
+  // 2e-3. Both instructions take any number, and 2^-inf is 0.
+  constexpr double log2e = 1.44269504088896341;
+  const double polynomial[] = {.999925222, .695833519, .226067177, .0780245251};
+  auto constant = [&](double value) {
+    return e.broadcast(e.constant(b.getF32Type(), value));
+  };
+  Type i32 = b.getI32Type();
+  auto number = [&](int64_t value) -> Value {
+    return arith::ConstantIntOp::create(b, e.loc, i32, value);
+  };
+  Value all = arith::ConstantIntOp::create(b, e.loc, b.getI16Type(), -1);
+  constexpr int64_t toFloor = 1, presentRounding = 4;
+  auto call = [&](StringRef name, ValueRange arguments) {
+    return LLVM::CallIntrinsicOp::create(b, e.loc, x.getType(),
+                                         b.getStringAttr(name), arguments)
+        .getResult(0);
+  };
+  Value t = arith::MulFOp::create(b, e.loc, x, constant(log2e));
+  Value f = call("llvm.x86.avx512.mask.reduce.ps.512",
+                 {t, number(toFloor), t, all, number(presentRounding)});
+  Value p = constant(polynomial[3]);
+  for (int i : {2, 1, 0})
+    p = vector::FMAOp::create(b, e.loc, p, f, constant(polynomial[i]));
+  return call("llvm.x86.avx512.mask.scalef.ps.512",
+              {p, t, p, all, number(presentRounding)});
+}
+
+/// Zeros from the last whole vector of weights on to the end of a tile: keys that
+/// there are none of.
+void Attention::clearWeights(Value weights, Value width) {
+  OpBuilder &b = e.b;
+  Type half = b.getI16Type();
+  VectorType type = e.vectorOf(half);
+  Value zeros = arith::ConstantOp::create(b, e.loc, b.getZeroAttr(type));
+  constexpr int64_t tile = kPairDepth * kTileRows;
+  Value first = e.sub(width, arith::AndIOp::create(b, e.loc, width,
+                                                   e.index(e.target.lanes - 1)));
+  Value last = e.mul(e.ceilDiv(width, tile), e.index(tile));
+  e.loop(first, last, e.index(e.target.lanes), {},
+         [&](Value lane, ValueRange) -> SmallVector<Value> {
+           LLVM::StoreOp::create(b, e.loc, zeros, e.offset(weights, lane, half),
+                                 2);
+           return {};
+         });
+}
+
 /// A row of scores becomes weights; the state (m, z, acc) of query `r` takes
 /// them in.
 void Attention::emitScoreRow(const Task &task, const Keys &keys, Value row,
@@ -110,6 +161,13 @@ void Attention::emitScoreRow(const Task &task, const Keys &keys, Value row,
   Value more = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT,
                                      peak, before);
   Value now = arith::SelectOp::create(b, loc, more, peak, before);
+  Value weights = row;
+  Type weightType = f32;
+  if (pairs) {
+    weights = e.offset(at(weightRowsAt), e.mul(r, e.index(weightLanes)), f32);
+    weightType = b.getBF16Type();
+    clearWeights(weights, width);
+  }
   Value sum = e.reduceLanes(
       Monoid::Sum,
       overKeys(
@@ -117,8 +175,8 @@ void Attention::emitScoreRow(const Task &task, const Keys &keys, Value row,
           [&](SymExpr lane, ValueRange carried) -> SmallVector<Value> {
             Value x = e.load(row, lane, f32);
             x = arith::SubFOp::create(b, loc, x, e.broadcast(now));
-            Value weight = math::ExpOp::create(b, loc, x);
-            e.store(weight, row, lane, f32);
+            Value weight = weightOf(x);
+            e.store(weight, weights, lane, weightType);
             if (e.laneMask())
               weight = arith::SelectOp::create(b, loc, e.laneMask(), weight,
                                                e.broadcast(zero));
@@ -132,7 +190,7 @@ void Attention::emitScoreRow(const Task &task, const Keys &keys, Value row,
       b, loc, arith::MulFOp::create(b, loc, total, scale), sum);
   LLVM::StoreOp::create(b, loc, now, maxSlot, 4);
   LLVM::StoreOp::create(b, loc, total, sumSlot, 4);
-  Value acc = e.offset(at(sumsAt), e.mul(r, e.index(paddedWidth)), f32);
+  Value acc = e.offset(at(sumsAt), e.mul(r, e.index(sumLanes)), f32);
   Value columns = arith::SelectOp::create(
       b, loc, later, e.index(paddedWidth), e.index(0));
   e.laneLoop(e.index(0), columns, true, SymExpr(paddedWidth), {},

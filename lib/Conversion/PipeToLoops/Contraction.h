@@ -52,6 +52,8 @@ private:
   void multiply(mlir::Value rowsAt, mlir::Value stride, mlir::Value panel,
                 mlir::Value c, mlir::Value count, int64_t depth,
                 mlir::Value accumulate, mlir::Value next);
+  /// The results of a block that wait in memory that workers share.
+  mlir::Value sharedResults(const ContractionBlock &block);
   void epilogue(const ContractionBlock &block, mlir::Value results,
                 mlir::Value shift, mlir::Value from, mlir::Value to);
 
@@ -66,6 +68,12 @@ private:
                 int64_t depth, mlir::ValueRange sums,
                 llvm::function_ref<void(mlir::Value)> between);
   mlir::Value tileAt(mlir::Value number, const Slice &slice);
+  /// Rows of pairs: where a block's are for a slice, or what is left of them.
+  struct TileRows {
+    mlir::Value at, stride;
+  };
+  TileRows rowsInPlace(const ContractionBlock &block, const Slice &slice);
+  ContractionBlock partialRows(const ContractionBlock &block);
 
   /// Lanes of 32 bits that a panel has along so much of k.
   int64_t lanesOf(int64_t depth) const;
@@ -92,12 +100,20 @@ private:
   /// Results of all panels wait for the last slice, or for the epilogue.
   bool waits = false;
   int64_t ldc = 0;
+  /// Results that wait for tiles are tiles: elements from one to the next, and
+  /// from one block of 32 rows to the next.
+  int64_t tilePitch = 0, tileRowPitch = 0;
 
   mlir::ModuleOp module;
   mlir::func::FuncOp gemm;
   mlir::Value tile, sharedTile, a, lda, w;
   /// The rows are stored in bf16.
   bool half = false;
+  /// Tiles read such rows where they are, if they follow each other: but for rows
+  /// that do not fill a block of tiles, for there may be no memory after them.
+  bool readsInPlace() const {
+    return usesTiles() && half && runs.outer.empty() && folds.outer.empty();
+  }
   /// Rows that are rounded once for all panels, and a panel that is decoded
   /// once for all rows of a block.
   mlir::Value packed, decoded;

@@ -47,7 +47,9 @@ Value ContractionKernel::lastLane(Value panel) {
 
 void ContractionKernel::allocate() {
   Type byte = e.b.getI8Type();
-  tile = e.allocateElements(grid.rowBlock * ldc);
+  tile = e.allocateElements(tilePitch ? grid.rowBlock / (2 * kTileRows) *
+                                             tileRowPitch
+                                       : grid.rowBlock * ldc);
   sharedTile = e.offset(e.shared, e.index(JN_SHARED_COUNTERS * 8), byte);
   a = e.bufferOf(rowsBuffer);
   w = e.bufferOf(panelsBuffer);
@@ -58,7 +60,8 @@ void ContractionKernel::allocate() {
   // sets.
   packedLda = llvm::alignTo(lanesOf(k), 16) + 16;
   if (packs())
-    packed = e.allocateElements(grid.rowBlock * packedLda);
+    packed = e.allocateElements(
+        (readsInPlace() ? 2 * kTileRows : grid.rowBlock) * packedLda);
   if (usesTiles() && !waits)
     for (Value &sums : pending)
       sums = e.allocateElements(4 * kTileRows * kTileRows);
@@ -101,8 +104,19 @@ void ContractionKernel::multiply(Value rowsAt, Value stride, Value panel,
 /// beginning with lane `shift`.
 void ContractionKernel::epilogue(const ContractionBlock &block, Value results,
                                  Value shift, Value from, Value to) {
-  emitTile(e, {form.aggregate, results, ldc, shift, rows, ns}, {}, block.row0,
-           block.count, from, to);
+  emitTile(e,
+           {form.aggregate, results, tilePitch ? tileRowPitch : ldc, shift, rows,
+            ns, tilePitch},
+           {}, block.row0, block.count, from, to);
+}
+
+Value ContractionKernel::sharedResults(const ContractionBlock &block) {
+  Value place = e.mul(block.row0, e.index(ldc));
+  if (tilePitch)
+    place = e.mul(arith::DivUIOp::create(e.b, e.loc, block.row0,
+                                         e.index(2 * kTileRows)),
+                  e.index(tileRowPitch));
+  return e.offset(sharedTile, place, e.b.getF32Type());
 }
 
 void ContractionKernel::forEachRun(
@@ -169,15 +183,13 @@ void ContractionKernel::packBlock(const ContractionBlock &block) {
 void ContractionKernel::emitBlock(const ContractionBlock &block) {
   Type f32 = e.b.getF32Type();
   if (packs())
-    packBlock(block);
+    packBlock(readsInPlace() ? partialRows(block) : block);
   Value results = tile, complete;
   if (grid.wholeRows) {
     complete = e.compare(arith::CmpIPredicate::eq,
                          e.sub(block.panel1, block.panel0),
                          e.index(grid.panels));
-    results =
-        e.select(complete, tile,
-                 e.offset(sharedTile, e.mul(block.row0, e.index(ldc)), f32));
+    results = e.select(complete, tile, sharedResults(block));
   }
   for (const Slice &slice : slices) {
     if (usesTiles()) {

@@ -141,9 +141,13 @@ LogicalResult ContractionKernel::chooseBlocks() {
   chooseSlices(slice);
   waits = slices.size() > 1 || grid.wholeRows;
   ldc = waits ? grid.panels * width : width;
-  if (usesTiles() && waits)
-    ldc += kRowPadding; // rows of a tile do not share level-1 sets
   grid.rowBytes = ldc * 4;
+  if (usesTiles() && waits) {
+    // Tiles of one row of them do not share level-1 sets.
+    tilePitch = 2 * kTileRows * kTileRows + kRowPadding;
+    tileRowPitch = grid.panels * width / kTileRows * tilePitch;
+    grid.rowBytes = llvm::divideCeil(tileRowPitch * 4, 2 * kTileRows);
+  }
   grid.sharedRows = std::min(kSharedRows, kSharedBytes / grid.rowBytes) /
                     e.target.rowUnit * e.target.rowUnit;
   return success();

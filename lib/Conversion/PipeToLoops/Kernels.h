@@ -65,6 +65,9 @@ struct ResultTile {
   int64_t stride;
   mlir::Value firstLane;
   llvm::ArrayRef<rel::Column> rows, lanes;
+  /// Where the results are tiles of 16 lanes by 32 rows: the distance of two tiles
+  /// of a row. All lanes are there, and `stride` is that of blocks of 32 rows.
+  int64_t tilePitch = 0;
 };
 
 /// The epilogue of `count` rows from number `row0` on, whose results the tile

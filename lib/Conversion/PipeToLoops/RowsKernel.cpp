@@ -82,15 +82,29 @@ void lowering::emitTile(KernelEmitter &e, const ResultTile &tile,
          [&](Value r, ValueRange) -> SmallVector<Value> {
            Keys row = keys;
            e.splitRow(e.atom(e.add(row0, r), rows), tile.rows, row);
-           SymExpr local = e.atom(e.mul(r, e.index(tile.stride)), std::nullopt);
-           SymExpr before = e.atom(tile.firstLane, lanes);
+           bool tiled = tile.tilePitch > 0;
+           Value place = e.mul(r, e.index(tile.stride));
+           if (tiled) {
+             Value block = arith::DivUIOp::create(e.b, e.loc, r,
+                                                  e.index(2 * kTileRows));
+             Value within = e.sub(r, e.mul(block, e.index(2 * kTileRows)));
+             place = e.add(e.mul(block, e.index(tile.stride)),
+                           e.mul(within, e.index(kTileRows)));
+           }
+           SymExpr local = e.atom(place, std::nullopt);
+           SymExpr before = tiled ? SymExpr(0) : e.atom(tile.firstLane, lanes);
            auto contraction = tile.contraction;
            e.overrides[contraction.getResult().getAsOpaquePointer()] =
-               [&, local, before](const Keys &at) {
+               [&, local, before, tiled](const Keys &at) {
                  SymExpr lane;
                  for (Column column : tile.lanes)
                    lane = lane * column.getExtent() +
                           at.at(column.getName().str());
+                 lane = joinDigits(lane);
+                 if (tiled)
+                   lane = SymExpr::floorDiv(lane, kTileRows) *
+                              SymExpr(tile.tilePitch) +
+                          SymExpr::mod(lane, kTileRows);
                  return e.load(tile.results, joinDigits(local + lane - before),
                                e.b.getF32Type());
                };

@@ -47,9 +47,31 @@ Value ContractionKernel::tileAt(Value number, const Slice &slice) {
                   e.b.getF32Type());
 }
 
+ContractionBlock
+ContractionKernel::partialRows(const ContractionBlock &block) {
+  ContractionBlock rest = block;
+  Value whole = e.mul(arith::DivUIOp::create(e.b, e.loc, block.count,
+                                             e.index(kBlock)),
+                      e.index(kBlock));
+  rest.row0 = e.add(block.row0, whole);
+  rest.count = e.sub(block.count, whole);
+  return rest;
+}
+
+ContractionKernel::TileRows
+ContractionKernel::rowsInPlace(const ContractionBlock &block,
+                               const Slice &slice) {
+  Type half = e.b.getBF16Type();
+  int64_t run = *plan::product(folds.inner).asConst();
+  SymExpr start = startOf(rowsOffset, slice.run) + SymExpr(slice.k0 % run);
+  Value from = e.offset(a, e.value(start), half);
+  return {e.offset(from, e.mul(block.row0, lda), half),
+          e.mul(lda, e.index(4 / kPairDepth))};
+}
+
 /// One block of sums of 2 x 2 tiles.
 struct ContractionKernel::TileBlock {
-  Value rows[2], columns[2]; // where the tiles of the first step are
+  Value rows[2], rowStride, columns[2]; // where the first step's tiles are
   Value fetch[2], fetchRow, fetchRows; // of the next two tiles of columns
 };
 
@@ -61,7 +83,7 @@ SmallVector<Value> ContractionKernel::emitTileSteps(
   if (from >= to)
     return sums;
   TileReuse reuse = from < kResidentSteps ? TileReuse::Often : TileReuse::Once;
-  Value rowStride = e.index(4 * packedLda), columnStride = e.index(4 * width);
+  Value columnStride = e.index(4 * width);
   Value tileRows = e.index(kTile * width);
   return e.loop(
       e.index(from), e.index(to), e.index(1), sums,
@@ -82,8 +104,8 @@ SmallVector<Value> ContractionKernel::emitTileSteps(
         Value along = e.mul(step, e.index(kTile));
         Value down = e.mul(step, tileRows);
         auto rowTile = [&](int i) {
-          return ops.loadRows(e.offset(block.rows[i], along, f32), rowStride,
-                              TileReuse::Once);
+          return ops.loadRows(e.offset(block.rows[i], along, f32),
+                              block.rowStride, TileReuse::Once);
         };
         auto columnTile = [&](int i) {
           return ops.loadPanel(e.offset(block.columns[i], down, f32),
@@ -116,6 +138,22 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
   Value blocks = e.ceilDiv(block.count, kBlock);
   Value fetchRows = e.ceilDiv(e.index(kTile), blocks);
   Value rowsAt = e.offset(packed, e.index(lanesOf(slice.k0)), f32);
+  Value packedStride = e.index(4 * packedLda);
+  TileRows inPlace;
+  if (readsInPlace())
+    inPlace = rowsInPlace(block, slice);
+  // The first row of a block, and the distance of two in bytes.
+  auto rowsOf = [&](Value row) -> TileRows {
+    Type byte = b.getI8Type();
+    if (!inPlace.at)
+      return {e.offset(rowsAt, e.mul(row, packedStride), byte), packedStride};
+    Value whole = e.compare(arith::CmpIPredicate::sle,
+                            e.add(row, e.index(kBlock)), block.count);
+    return {e.select(whole,
+                     e.offset(inPlace.at, e.mul(row, inPlace.stride), byte),
+                     rowsAt),
+            e.select(whole, inPlace.stride, packedStride)};
+  };
 
   // The epilogue of a block runs between the products of the next one, spread
   // evenly over the steps so that neither waits for the other.
@@ -141,7 +179,7 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
     Value other = e.add(tile, e.index(1));
     // Where a single tile is left over, both are the same.
     Value single = e.compare(arith::CmpIPredicate::sge, other, last);
-    Value otherLane = e.select(single, e.index(0), e.index(kTile));
+    Value toOther = e.select(single, e.index(0), e.index(tilePitch));
     TileBlock sizes;
     sizes.columns[0] = tileAt(tile, slice);
     sizes.columns[1] = tileAt(e.select(single, tile, other), slice);
@@ -154,16 +192,22 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
         [&](Value number, ValueRange carried) -> SmallVector<Value> {
       Value row = e.mul(number, e.index(kBlock));
       TileBlock here = sizes;
-      here.rows[0] = e.offset(rowsAt, e.mul(row, e.index(packedLda)), f32);
-      here.rows[1] = e.offset(here.rows[0], e.index(kTile * packedLda), f32);
+      TileRows from = rowsOf(row);
+      here.rowStride = from.stride;
+      here.rows[0] = from.at;
+      here.rows[1] = e.offset(from.at, e.mul(from.stride, e.index(kTile)),
+                              b.getI8Type());
       here.fetchRow = e.mul(number, e.mul(e.index(steps), fetchRows));
       Value to[4], stride;
       if (results) {
-        stride = e.index(4 * ldc);
-        to[0] = e.offset(results, e.add(e.mul(row, e.index(ldc)), lane), f32);
-        to[2] = e.offset(to[0], e.index(kTile * ldc), f32);
+        stride = e.index(4 * kTile);
+        to[0] = e.offset(results,
+                         e.add(e.mul(number, e.index(tileRowPitch)),
+                               e.mul(tile, e.index(tilePitch))),
+                         f32);
+        to[2] = e.offset(to[0], e.index(kTile * kTile), f32);
         for (int i : {1, 3})
-          to[i] = e.offset(to[i - 1], otherLane, f32);
+          to[i] = e.offset(to[i - 1], toOther, f32);
       } else {
         stride = e.index(4 * kBlock);
         for (int i = 0; i < 4; ++i)
