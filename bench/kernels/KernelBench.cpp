@@ -145,11 +145,15 @@ float randomPair(std::mt19937 &random) {
 
 struct Weights {
   Weights(size_t bytes, bool pairs) : floats(bytes / sizeof(float)) {
-    void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+    // As a store lies in memory, where its file system has huge pages.
+    constexpr size_t hugePage = size_t(2) << 20;
+    void *memory = mmap(nullptr, bytes + hugePage, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
       abort();
-    data = static_cast<float *>(memory);
+    data = reinterpret_cast<float *>(
+        (reinterpret_cast<uintptr_t>(memory) + hugePage - 1) & ~(hugePage - 1));
+    madvise(data, bytes, MADV_HUGEPAGE);
     std::mt19937 random(1);
     std::uniform_real_distribution<float> uniform(-1, 1);
     for (size_t i = 0; i < floats; i += 1 << 16) {

@@ -17,4 +17,9 @@ plan::Target::Target(const Isa &isa) : isa(isa) {
   exp = 10;
   erf = 18;
   tanh = 14;
+  if (isa.tiles) {
+    // Server cores with a mesh: the last level is hardly nearer than memory.
+    fromL3 = 5;
+    fromMemory = 4.5;
+  }
 }

@@ -39,7 +39,7 @@ struct Target {
   double exposedLatency = 0.3;
 
   /// A product of tiles, a tile's load, one from the level-2 cache, and a store.
-  double tileProduct = 16, tileLoad = 8, tileStream = 24, tileStore = 16;
+  double tileProduct = 16, tileLoad = 8, tileStream = 44, tileStore = 16;
 
   //===--- Overheads ------------------------------------------------------===//
   /// A step's dispatch, a call of a kernel, a worker that takes part.

@@ -49,7 +49,7 @@ struct Attention {
   int64_t depthLanes = 1, rowLanes = 0, weightLanes = 0; // of a packed row
   int64_t scoreLanes = 0, sumLanes = 16, valueLanes = 16;  // of a row in scratch
   // Scratch: byte offsets.
-  SymExpr listAt, keysAt, valuesAt, scoresAt, sumsAt, maxAt, totalAt;
+  SymExpr listAt, keysAt, valuesAt, scoresAt, sumsAt, maxAt, scaleAt, totalAt;
   SymExpr gatheredAt, keyRowsAt, queryRowsAt, weightRowsAt; // of pairs
   std::string currentLane; // the atom of the lane over keys
 
@@ -84,9 +84,10 @@ private:
   void emitTileScores(mlir::Value queries, mlir::Value t0, mlir::Value width);
   void emitTileValues(mlir::Value t0, mlir::Value width, mlir::Value later);
   void padTileValues(mlir::Value kept);
-  void emitScoreRow(const Task &task, const Keys &keys, mlir::Value row,
-                    mlir::Value t0, mlir::Value width, mlir::Value later,
-                    mlir::Value r);
+  void emitPeak(const Task &task, const Keys &keys, mlir::Value row,
+                mlir::Value t0, mlir::Value width, mlir::Value r);
+  void emitWeights(mlir::Value row, mlir::Value width, mlir::Value later,
+                   mlir::Value r);
   mlir::Value emitScores(const Task &task, const Keys &keys, mlir::Value row,
                          mlir::Value t0, mlir::Value width);
   /// Runs `body` over the lanes of [0, width): whole vectors first, for a masked

@@ -27,6 +27,8 @@ using namespace joinery;
 using namespace joinery::lowering;
 using namespace joinery::rel;
 
+static constexpr int64_t kScoreRows = 8;
+
 /// Where the packed rows of the task with these keys lie.
 Segment Attention::segment(const AttentionOperand &operand, const Keys &keys) {
   UnpackOp unpack = operand.unpack;
@@ -283,12 +285,24 @@ void Attention::emitBlock(const Task &task, Value s0) {
     else
       scorePanels(t0, width);
     Value later = e.compare(arith::CmpIPredicate::sgt, t0, e.index(0));
-    e.loop(e.index(0), count, e.index(1), {},
-           [&](Value r, ValueRange) -> SmallVector<Value> {
-             Value row =
-                 e.offset(scoreTile, e.mul(r, e.index(scoreLanes)), f32);
-             emitScoreRow(task, rowKeys(task, e.add(s0, r)), row, t0, width,
-                          later, r);
+    // A row's weights wait for its maximum: several rows at a time, so that
+    // others fill the time, and few, so that they stay in the level-1 cache.
+    auto overRows = [&](Value first, function_ref<void(Value, Value)> body) {
+      e.loop(first, e.min(count, e.add(first, e.index(kScoreRows))), e.index(1),
+             {}, [&](Value r, ValueRange) -> SmallVector<Value> {
+               body(r,
+                    e.offset(scoreTile, e.mul(r, e.index(scoreLanes)), f32));
+               return {};
+             });
+    };
+    e.loop(e.index(0), count, e.index(kScoreRows), {},
+           [&](Value first, ValueRange) -> SmallVector<Value> {
+             overRows(first, [&](Value r, Value row) {
+               emitPeak(task, rowKeys(task, e.add(s0, r)), row, t0, width, r);
+             });
+             overRows(first, [&](Value r, Value row) {
+               emitWeights(row, width, later, r);
+             });
              return {};
            });
     if (usesTiles()) {
@@ -380,6 +394,7 @@ KernelCost Attention::emit() {
   scoresAt = e.allocateScratch(rows * scoreLanes * 4);
   sumsAt = e.allocateScratch(rows * sumLanes * 4);
   maxAt = e.allocateScratch(rows * 4);
+  scaleAt = e.allocateScratch(rows * 4);
   totalAt = e.allocateScratch(rows * 4);
   e.loop(e.begin, e.end, e.index(1), {},
          [&](Value task, ValueRange) -> SmallVector<Value> {

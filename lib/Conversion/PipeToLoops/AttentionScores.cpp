@@ -146,21 +146,35 @@ void Attention::clearWeights(Value weights, Value width) {
          });
 }
 
-/// A row of scores becomes weights; the state (m, z, acc) of query `r` takes
-/// them in.
-void Attention::emitScoreRow(const Task &task, const Keys &keys, Value row,
-                             Value t0, Value width, Value later, Value r) {
+/// A row of scores; its greatest enters the maximum of query `r`, and what earlier
+/// weights are worth relative to the new one is noted.
+void Attention::emitPeak(const Task &task, const Keys &keys, Value row,
+                         Value t0, Value width, Value r) {
   OpBuilder &b = e.b;
   Location loc = e.loc;
   Type f32 = b.getF32Type();
-  Value zero = e.constant(f32, 0);
   Value peak = emitScores(task, keys, row, t0, width);
   Value maxSlot = e.offset(at(maxAt), r, f32);
-  Value sumSlot = e.offset(at(totalAt), r, f32);
   Value before = LLVM::LoadOp::create(b, loc, f32, maxSlot, 4);
   Value more = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT,
                                      peak, before);
   Value now = arith::SelectOp::create(b, loc, more, peak, before);
+  Value scale = math::ExpOp::create(
+      b, loc, arith::SubFOp::create(b, loc, before, now));
+  LLVM::StoreOp::create(b, loc, now, maxSlot, 4);
+  LLVM::StoreOp::create(b, loc, scale, e.offset(at(scaleAt), r, f32), 4);
+}
+
+/// A row of scores becomes weights; the state (z, acc) of query `r` takes them in.
+void Attention::emitWeights(Value row, Value width, Value later, Value r) {
+  OpBuilder &b = e.b;
+  Location loc = e.loc;
+  Type f32 = b.getF32Type();
+  Value zero = e.constant(f32, 0);
+  Value sumSlot = e.offset(at(totalAt), r, f32);
+  Value now = LLVM::LoadOp::create(b, loc, f32, e.offset(at(maxAt), r, f32), 4);
+  Value scale =
+      LLVM::LoadOp::create(b, loc, f32, e.offset(at(scaleAt), r, f32), 4);
   Value weights = row;
   Type weightType = f32;
   if (pairs) {
@@ -183,12 +197,9 @@ void Attention::emitScoreRow(const Task &task, const Keys &keys, Value row,
             return {arith::AddFOp::create(b, loc, carried[0], weight)};
           })[0]);
   // Earlier blocks were weighted relative to the old maximum.
-  Value scale = math::ExpOp::create(
-      b, loc, arith::SubFOp::create(b, loc, before, now));
   Value total = LLVM::LoadOp::create(b, loc, f32, sumSlot, 4);
   total = arith::AddFOp::create(
       b, loc, arith::MulFOp::create(b, loc, total, scale), sum);
-  LLVM::StoreOp::create(b, loc, now, maxSlot, 4);
   LLVM::StoreOp::create(b, loc, total, sumSlot, 4);
   Value acc = e.offset(at(sumsAt), e.mul(r, e.index(sumLanes)), f32);
   Value columns = arith::SelectOp::create(
