@@ -62,6 +62,8 @@ private:
   bool usesTiles() const;
   void emitTileBlock(const ContractionBlock &block, const Slice &slice,
                      mlir::Value results);
+  void emitTileBlock(const ContractionBlock &block, const Slice &slice,
+                     mlir::Value results, int64_t rowTiles);
   /// Steps [from, to) of a slice's products, each followed by `between`.
   llvm::SmallVector<mlir::Value>
   emitTileSteps(TileOps &ops, const TileBlock &block, int64_t from, int64_t to,

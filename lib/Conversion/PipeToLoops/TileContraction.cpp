@@ -7,6 +7,7 @@
 //
 // for each two tiles of columns (they may lie in neighbouring panels)
 //   for each 32 rows: 2 x 2 tiles of sums stay in registers for all steps of k
+//   (1 x 2 where there are no more than 16 rows)
 // The panel's tiles of the first steps stay in the level-1 cache for all rows;
 // those of later steps and the rows pass it by, for both would not fit.
 //
@@ -69,7 +70,7 @@ ContractionKernel::rowsInPlace(const ContractionBlock &block,
           e.mul(lda, e.index(4 / kPairDepth))};
 }
 
-/// One block of sums of 2 x 2 tiles.
+/// One block of sums.
 struct ContractionKernel::TileBlock {
   Value rows[2], rowStride, columns[2]; // where the first step's tiles are
   Value fetch[2], fetchRow, fetchRows; // of the next two tiles of columns
@@ -111,21 +112,33 @@ SmallVector<Value> ContractionKernel::emitTileSteps(
           return ops.loadPanel(e.offset(block.columns[i], down, f32),
                                columnStride, reuse);
         };
-        Value a0 = rowTile(0), b0 = columnTile(0), b1 = columnTile(1);
-        Value a1 = rowTile(1);
-        SmallVector<Value> next = {
-            ops.multiply(sums[0], a0, b0), ops.multiply(sums[1], a0, b1),
-            ops.multiply(sums[2], a1, b0), ops.multiply(sums[3], a1, b1)};
+        Value a = rowTile(0), b0 = columnTile(0), b1 = columnTile(1);
+        SmallVector<Value> next = {ops.multiply(sums[0], a, b0),
+                                   ops.multiply(sums[1], a, b1)};
+        if (sums.size() > 2) {
+          a = rowTile(1);
+          next.push_back(ops.multiply(sums[2], a, b0));
+          next.push_back(ops.multiply(sums[3], a, b1));
+        }
         if (between)
           between(e.sub(step, e.index(from)));
         return next;
       });
 }
 
+void ContractionKernel::emitTileBlock(const ContractionBlock &block,
+                                      const Slice &slice, Value results) {
+  Value few = e.compare(arith::CmpIPredicate::sle, block.count, e.index(kTile));
+  Value many = e.compare(arith::CmpIPredicate::sgt, block.count, e.index(kTile));
+  e.when(few, [&] { emitTileBlock(block, slice, results, /*rowTiles=*/1); });
+  e.when(many, [&] { emitTileBlock(block, slice, results, /*rowTiles=*/2); });
+}
+
 /// The columns [panel0, panel1) of the block for one slice of k. Results go to
 /// `results`, or through the epilogue if that is null.
 void ContractionKernel::emitTileBlock(const ContractionBlock &block,
-                                      const Slice &slice, Value results) {
+                                      const Slice &slice, Value results,
+                                      int64_t rowTiles) {
   OpBuilder &b = e.b;
   Location loc = e.loc;
   Type f32 = b.getF32Type();
@@ -199,6 +212,7 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
                               b.getI8Type());
       here.fetchRow = e.mul(number, e.mul(e.index(steps), fetchRows));
       Value to[4], stride;
+      int64_t count = 2 * rowTiles;
       if (results) {
         stride = e.index(4 * kTile);
         to[0] = e.offset(results,
@@ -215,7 +229,7 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
                            e.index((i / 2 * kBlock + i % 2) * kTile), f32);
       }
       SmallVector<Value> sums;
-      for (int i = 0; i < 4; ++i)
+      for (int i = 0; i < count; ++i)
         sums.push_back(slice.k0 && results ? ops.loadSums(to[i], stride)
                                            : ops.zeroSums());
       auto run = [&](int64_t from, int64_t until,
@@ -229,12 +243,12 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
           drain(carried, e.mul(step, e.index(drainRows)), e.index(drainRows));
         });
       run(resident, steps);
-      for (int i = 0; i < 4; ++i)
+      for (int i = 0; i < count; ++i)
         ops.storeSums(sums[i], to[i], stride);
       if (results)
         return {};
-      Value count = e.min(e.sub(block.count, row), e.index(kBlock));
-      return {row, lane, count, carried[4], carried[3]};
+      Value rows = e.min(e.sub(block.count, row), e.index(kBlock));
+      return {row, lane, rows, carried[4], carried[3]};
     });
   });
   if (!results)
