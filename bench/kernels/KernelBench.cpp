@@ -15,13 +15,16 @@
 //                        [--kc N] [--m N] [--filter KxN]
 //
 // In bf16 the kernel is the level's own: it multiplies pairs where the level can
-// (the peak is then that of products of pairs), else it decodes the panel.
+// (the peak is then that of products of pairs), else it decodes the panel. On tiles
+// it is the one that serves depths which are no whole steps, not the blocks that a
+// contraction's kernel is made of (TileContraction.cpp).
 //
 //===----------------------------------------------------------------------===//
 
 #include "joinery/CodeGen/Isa.h"
 #include "joinery/CodeGen/MicroKernel.h"
 #include "test/unit/codegen/CompiledModule.h"
+#include "test/unit/codegen/TileEmulator.h"
 
 #include <algorithm>
 #include <chrono>
@@ -273,7 +276,7 @@ int main(int argc, char **argv) {
       filter = argv[i + 1];
   }
   const Isa *isa = findIsa(level);
-  if (!isa || !test::canRun(*isa)) {
+  if (!isa || !test::canRun(*isa) || (isa->tiles && !test::hasTiles())) {
     fprintf(stderr, "this machine has no level '%s'\n", level.c_str());
     return 2;
   }
