@@ -73,9 +73,10 @@ def shapes(name):
     yield (0, channels) + LENGTHS[rank][-1:] * rank
 
 
-def check(report, work, name, precision):
-    title = f"{name} {precision}"
-    write(work / "m.onnx", name)
+def check(report, work, title, precision, write, shapes):
+    """A model that `write` makes, of input x, against ONNX Runtime at every level."""
+    title = f"{title} {precision}"
+    write(work / "m.onnx")
     tiles = precision == "tiles"
     if tiles:
         code, output = harness.run(harness.test_tool("joinery-tile-compile"), work / "m.onnx", work / "m")
@@ -85,7 +86,7 @@ def check(report, work, name, precision):
         return
     session = onnxruntime.InferenceSession(work / "m.onnx", providers=["CPUExecutionProvider"])
     out = session.get_outputs()[0].name
-    for shape in shapes(name):
+    for shape in shapes:
         x = np.random.default_rng(len(shape)).standard_normal(shape).astype(np.float32)
         want = session.run(None, {"x": x})[0] if x.size else None
         np.savez(work / "in.npz", x=x)
@@ -113,7 +114,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         for name in MODELS:
             for precision in BARS:
-                check(report, pathlib.Path(scratch), name, precision)
+                check(report, pathlib.Path(scratch), name, precision, lambda path: write(path, name), shapes(name))
     return report.finish()
 
 
