@@ -87,3 +87,48 @@ func.func @main(%x: !x {rel.name = "x", rel.shape = ["?B", "64"]})
   }
   return %y : !y
 }
+
+// -----
+
+!x = !rel.rel<[b: ?B, k: 64] x f32>
+!w1 = !rel.rel<[k: 64, n: 64] x f32>
+!p1 = !rel.rel<[b: ?B, k: 64, n: 64] x f32>
+!h = !rel.rel<[b: ?B, n: 64] x f32>
+!t = !rel.rel<[b: ?B] x f32>
+!w2 = !rel.rel<[n: 64, m: 64] x f32>
+!p2 = !rel.rel<[b: ?B, n: 64, m: 64] x f32>
+!y = !rel.rel<[b: ?B, m: 64] x f32>
+
+rel.table @w1 : !w1 from "m.onnx" at 0 length 16384
+rel.table @w2 : !w2 from "m.onnx" at 16384 length 16384
+
+// Tests the same of a maximum over the operand itself, which no view stands before.
+// CHECK-LABEL: pipe.kernel @k0
+// CHECK-NOT: pipe.half
+// CHECK: rel.aggregate max
+// CHECK-NOT: pipe.half
+// CHECK-LABEL: func.func @main
+func.func @main(%x: !x {rel.name = "x", rel.shape = ["?B", "64"]})
+    -> (!y {rel.name = "y", rel.shape = ["?B", "64"], rel.dims = [["b"], ["m"]]}) {
+  %a = rel.scan @w1 : !w1
+  %p = rel.join %x, %a : (!x, !w1) -> !p1 {
+  ^bb0(%l: f32, %r: f32):
+    %0 = arith.mulf %l, %r : f32
+    rel.yield %0 : f32
+  }
+  %h = rel.aggregate sum %p over [k] : (!p1) -> !h
+  %t = rel.aggregate max %h over [n] : (!h) -> !t
+  %c = rel.scan @w2 : !w2
+  %q = rel.join %h, %c : (!h, !w2) -> !p2 {
+  ^bb0(%l: f32, %r: f32):
+    %0 = arith.mulf %l, %r : f32
+    rel.yield %0 : f32
+  }
+  %s = rel.aggregate sum %q over [n] : (!p2) -> !y
+  %y = rel.join %s, %t : (!y, !t) -> !y {
+  ^bb0(%l: f32, %r: f32):
+    %0 = arith.addf %l, %r : f32
+    rel.yield %0 : f32
+  }
+  return %y : !y
+}

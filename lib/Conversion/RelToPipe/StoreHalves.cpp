@@ -22,8 +22,16 @@ using namespace mlir;
 using namespace joinery;
 using namespace joinery::rel;
 
-/// What a product reads, and along which columns pairs are formed.
-using Operands = SmallVector<std::pair<Value, SmallVector<Column>>>;
+namespace {
+/// What a product reads, the columns along which pairs are formed, and the
+/// operation that takes them.
+struct RoundedOperand {
+  Value value;
+  SmallVector<Column> columns;
+  Operation *product;
+};
+using Operands = SmallVector<RoundedOperand>;
+} // namespace
 
 /// The operands of the kernel's products that are rounded.
 static Operands roundedOperands(pipe::KernelOp kernel) {
@@ -32,9 +40,9 @@ static Operands roundedOperands(pipe::KernelOp kernel) {
     if (kernel.getAlgorithm() == "attention") {
       if (auto form =
               plan::matchAttention(&op, [](Value) { return false; })) {
-        operands = {{form->query, form->scores.k},
-                    {form->key, form->scores.k},
-                    {form->weighted, form->d}};
+        operands = {{form->query, form->scores.k, form->scores.join},
+                    {form->key, form->scores.k, form->scores.join},
+                    {form->weighted, form->d, form->softmax}};
       }
     } else if (auto match = plan::matchContraction(&op)) {
       if (lowering::hasPanels(match->left))
@@ -44,7 +52,7 @@ static Operands roundedOperands(pipe::KernelOp kernel) {
       Value panels = plan::tableViewOf(match->right).base;
       operands.clear();
       if (cast<RelType>(panels.getType()).getElementType().isBF16())
-        operands.push_back({match->left, match->k});
+        operands.push_back({match->left, match->k, match->join});
     }
   }
   return operands;
@@ -83,9 +91,9 @@ static llvm::SmallDenseSet<unsigned> halfInputs(pipe::KernelOp kernel) {
   Operands operands = roundedOperands(kernel);
   // The views that lead to the products; what else reads one of them reads f32.
   llvm::SmallDenseSet<Operation *> views;
-  llvm::SmallDenseSet<Value> products;
-  for (auto &[value, columns] : operands) {
-    products.insert(value);
+  llvm::DenseSet<std::pair<Value, Operation *>> products;
+  for (auto &[value, columns, product] : operands) {
+    products.insert({value, product});
     for (Operation *op = value.getDefiningOp();
          isa_and_nonnull<RekeyOp, UnpackOp>(op);
          op = op->getOperand(0).getDefiningOp())
@@ -93,17 +101,16 @@ static llvm::SmallDenseSet<unsigned> halfInputs(pipe::KernelOp kernel) {
   }
   auto onlyViews = [&](Value value) {
     return llvm::all_of(value.getUsers(), [&](Operation *user) {
-      return views.contains(user) ||
-             (products.contains(value) && isa<JoinOp, AggregateOp>(user));
+      return views.contains(user) || products.contains({value, user});
     });
   };
-  for (auto &[value, columns] : operands) {
+  for (auto &[value, columns, product] : operands) {
     auto argument = dyn_cast<BlockArgument>(plan::storedBase(value));
     if (argument &&
         cast<RelType>(argument.getType()).getElementType().isF32())
       found.insert(argument.getArgNumber());
   }
-  for (auto &[value, columns] : operands) {
+  for (auto &[value, columns, product] : operands) {
     auto argument = dyn_cast<BlockArgument>(plan::storedBase(value));
     if (!argument)
       continue;
