@@ -93,21 +93,7 @@ private:
         cTiles.push_back(
             k.at(k.at(c, k.mul(index, ldc)), column + t * kTile));
     }
-    auto start = scf::IfOp::create(
-        k.b, accumulate,
-        [&](OpBuilder &, Location loc) {
-          Values loaded;
-          for (Value address : cTiles)
-            loaded.push_back(tiles->loadSums(address, cStride));
-          scf::YieldOp::create(k.b, loc, loaded);
-        },
-        [&](OpBuilder &, Location loc) {
-          Values zeros;
-          for (size_t i = 0; i < cTiles.size(); ++i)
-            zeros.push_back(tiles->zeroSums());
-          scf::YieldOp::create(k.b, loc, zeros);
-        });
-    Values carried(start.getResults());
+    Values carried = tiles->startSums(accumulate, cTiles, cStride);
     carried.push_back(offset);
     Values sums = k.loop(
         k.constant(0), steps, 1, carried,

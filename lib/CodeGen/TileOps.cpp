@@ -8,6 +8,7 @@
 #include "joinery/CodeGen/TileOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
 
@@ -72,6 +73,25 @@ Value TileOps::loadSums(Value address, Value stride) {
 
 Value TileOps::zeroSums() {
   return call("llvm.x86.tilezero.internal", {rows, lineBytes});
+}
+
+SmallVector<Value> TileOps::startSums(Value accumulate, ValueRange addresses,
+                                      Value stride) {
+  auto start = scf::IfOp::create(
+      b, loc, accumulate,
+      [&](OpBuilder &, Location) {
+        SmallVector<Value> sums;
+        for (Value address : addresses)
+          sums.push_back(loadSums(address, stride));
+        scf::YieldOp::create(b, loc, sums);
+      },
+      [&](OpBuilder &, Location) {
+        SmallVector<Value> sums;
+        for (size_t i = 0; i < addresses.size(); ++i)
+          sums.push_back(zeroSums());
+        scf::YieldOp::create(b, loc, sums);
+      });
+  return SmallVector<Value>(start.getResults());
 }
 
 Value TileOps::multiply(Value sums, Value a, Value panel) {

@@ -16,7 +16,7 @@
 
 #include "joinery/CodeGen/Isa.h"
 #include "mlir/IR/Builders.h"
-#include "mlir/IR/Value.h"
+#include "mlir/IR/ValueRange.h"
 
 namespace joinery {
 
@@ -39,6 +39,10 @@ public:
                         TileReuse reuse);
   mlir::Value loadSums(mlir::Value address, mlir::Value stride);
   mlir::Value zeroSums();
+  /// Those at the addresses where `accumulate` holds, else zeros.
+  llvm::SmallVector<mlir::Value> startSums(mlir::Value accumulate,
+                                           mlir::ValueRange addresses,
+                                           mlir::Value stride);
   /// sums + rows * panel
   mlir::Value multiply(mlir::Value sums, mlir::Value rows, mlir::Value panel);
   void storeSums(mlir::Value sums, mlir::Value address, mlir::Value stride);

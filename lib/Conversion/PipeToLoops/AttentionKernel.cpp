@@ -144,24 +144,22 @@ void Attention::emitBlock(const Task &task, Value s0) {
          });
 
   Operands operands = pairs ? Operands::Pairs : Operands::F32;
-  auto scoreGemm = getOrCreateGemm(module, e.target, keyPanel, operands);
-  if (q.half && usesTiles()) {
-    // Whole tiles may be read past the last query.
-    Value direct = LLVM::ZeroOp::create(b, loc, e.scratch.getType());
-    func::CallOp::create(b, loc, getOrCreateCopyRows(module, e.target),
-                         ValueRange{queries, stride, direct, count,
-                                    e.index(depthLanes), at(queryRowsAt),
-                                    e.index(rowLanes)});
-    queries = at(queryRowsAt);
-    stride = e.index(rowLanes);
-  }
-  if (pairs && !q.half) {
-    packPairs(queries, stride, count, e.index(depthCount), at(queryRowsAt),
-              rowLanes);
-    queries = at(queryRowsAt);
+  // Whole tiles may be read past the last query.
+  if (pairs && (!q.half || usesTiles())) {
+    Value to = at(queryRowsAt);
+    if (q.half)
+      func::CallOp::create(b, loc, getOrCreateCopyRows(module, e.target),
+                           ValueRange{queries, stride,
+                                      LLVM::ZeroOp::create(b, loc, to.getType()),
+                                      count, e.index(depthLanes), to,
+                                      e.index(rowLanes)});
+    else
+      packPairs(queries, stride, count, e.index(depthCount), to, rowLanes);
+    queries = to;
     stride = e.index(rowLanes);
   }
   auto scorePanels = [&](Value t0, Value width) {
+    auto scoreGemm = getOrCreateGemm(module, e.target, keyPanel, operands);
     e.loop(e.index(0), width, e.index(keyPanel), {},
            [&](Value p, ValueRange) -> SmallVector<Value> {
              Value panel = e.offset(

@@ -110,13 +110,6 @@ void Attention::findListSelects() {
   }
 }
 
-/// So many lanes or more, in an odd number of cache lines: rows do not share
-/// level-1 sets then.
-static int64_t oddLines(int64_t lanes) {
-  constexpr int64_t line = 16;
-  return (llvm::divideCeil(lanes, line) | 1) * line;
-}
-
 LogicalResult Attention::match() {
   for (Operation &op : e.kernel.getBody().front())
     if (auto found =

@@ -56,9 +56,7 @@ void ContractionKernel::allocate() {
   lda = e.value(runs.stride);
   module = cast<ModuleOp>(e.function->getParentOp());
   gemm = getOrCreateGemm(module, e.target, width, operands);
-  // Whole vectors of pairs, and one more, so that rows do not share level-1
-  // sets.
-  packedLda = llvm::alignTo(lanesOf(k), 16) + 16;
+  packedLda = oddLines(lanesOf(k));
   if (packs())
     packed = e.allocateElements(
         (readsInPlace() ? 2 * kTileRows : grid.rowBlock) * packedLda);

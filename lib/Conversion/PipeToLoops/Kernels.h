@@ -37,6 +37,13 @@ mlir::FailureOr<KernelCost> emitScan(KernelEmitter &e);
 /// be of bf16, for which a level that multiplies pairs has code of its own?
 bool multipliesPairs(pipe::KernelOp kernel);
 
+/// So many lanes or more, in an odd number of cache lines: rows of scratch do not
+/// share level-1 sets then.
+inline int64_t oddLines(int64_t lanes) {
+  constexpr int64_t line = 16;
+  return (llvm::divideCeil(lanes, line) | 1) * line;
+}
+
 /// Does the value read panels of a table?
 bool hasPanels(mlir::Value value);
 

@@ -16,7 +16,6 @@
 #include "joinery/CodeGen/TileOps.h"
 #include "lib/Conversion/PipeToLoops/Attention.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
 using namespace joinery;
@@ -93,23 +92,9 @@ void Attention::emitTileValues(Value t0, Value width, Value later) {
       to.push_back(e.offset(
           at(sumsAt),
           e.index((i / 2 * sumLanes + columns[i % 2]) * kTile), f32));
-    auto start = scf::IfOp::create(
-        b, loc, later,
-        [&](OpBuilder &, Location) {
-          SmallVector<Value> sums;
-          for (Value from : to)
-            sums.push_back(ops.loadSums(from, sumStride));
-          scf::YieldOp::create(b, loc, sums);
-        },
-        [&](OpBuilder &, Location) {
-          SmallVector<Value> sums;
-          for (size_t i = 0; i < to.size(); ++i)
-            sums.push_back(ops.zeroSums());
-          scf::YieldOp::create(b, loc, sums);
-        });
     SmallVector<Value> sums = e.loop(
         e.index(0), e.ceilDiv(width, kPairDepth * kTile), e.index(1),
-        start.getResults(),
+        ops.startSums(later, to, sumStride),
         [&](Value step, ValueRange sums) -> SmallVector<Value> {
           Value along = e.mul(step, e.index(kTile));
           Value down = e.mul(step, e.index(kTile * valueLanes));
