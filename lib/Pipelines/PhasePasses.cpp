@@ -63,6 +63,16 @@ struct StoreHalvesPass : PassWrapper<StoreHalvesPass, OperationPass<ModuleOp>> {
   void runOnOperation() final { storeHalves(getOperation()); }
 };
 
+/// pipe -> pipe (see blockHalves).
+struct BlockHalvesPass : PassWrapper<BlockHalvesPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(BlockHalvesPass)
+  StringRef getArgument() const final { return "block-halves"; }
+  StringRef getDescription() const final {
+    return "Store in blocks of columns what tiles alone read";
+  }
+  void runOnOperation() final { blockHalves(getOperation()); }
+};
+
 /// pipe -> loops: the module becomes the kernels' functions (see lowerKernels).
 struct LowerPass : PassWrapper<LowerPass, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(LowerPass)
@@ -103,5 +113,6 @@ void joinery::registerPhasePasses() {
   PassRegistration<PlanPass>();
   PassRegistration<FusePass>();
   PassRegistration<StoreHalvesPass>();
+  PassRegistration<BlockHalvesPass>();
   PassRegistration<LowerPass>();
 }

@@ -129,6 +129,7 @@ LogicalResult PhaseRunner::runPhase(Phase phase) {
     if (failed(fusePipelines(*module)))
       return failure();
     storeHalves(*module);
+    blockHalves(*module);
     return success();
   case Phase::Lower: {
     SmallVector<const Isa *> isas;

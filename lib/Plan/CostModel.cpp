@@ -117,8 +117,12 @@ plan::contractionBlocks(int64_t k, int64_t n, int64_t width, bool wholeRows,
   int64_t rowElement = isa.tiles && weightBytes == 2 ? 2 : element;
   int64_t columns = isa.tiles ? 2 * kTileRows : width;
   // Bytes a cycle: weights come from memory once for each block of rows, and
-  // results that wait go to the level-2 cache and back with each slice of k.
-  constexpr double fromMemory = 16, fromCache = 16;
+  // results that wait go to the level-2 cache and back with each slice of k. With
+  // tiles, what of a panel does not stay in the level-1 cache comes from there as
+  // well, once for each block of registers (measured at k = 768 and 3072).
+  constexpr double fromMemory = 16, fromCache = 16, panelFromCache = 48;
+  int64_t resident =
+      isa.tiles ? kResidentSteps * kPairDepth * kTileRows : INT64_MAX;
   int64_t budget = cacheBudget(isa);
   std::vector<BlocksCost> all;
   for (int64_t parts = 1; parts <= int64_t(llvm::divideCeil(k, 128)); ++parts) {
@@ -135,7 +139,9 @@ plan::contractionBlocks(int64_t k, int64_t n, int64_t width, bool wholeRows,
     bool fits = rows >= least && panel <= budget / 4;
     rows = std::clamp(rows, int64_t(llvm::alignTo(least, unit)), most);
     double cost = double(k) * n * weightBytes / rows / fromMemory +
-                  double(count - 1) * n * 2 * element / fromCache;
+                  double(count - 1) * n * 2 * element / fromCache +
+                  double(count * std::max<int64_t>(slice - resident, 0)) * n *
+                      weightBytes / (2 * kTileRows) / panelFromCache;
     if (!fits)
       cost *= 4;
     all.push_back({{rows, slice}, cost});

@@ -132,3 +132,49 @@ func.func @main(%x: !x {rel.name = "x", rel.shape = ["?B", "64"]})
   }
   return %y : !y
 }
+
+// -----
+
+!x = !rel.rel<[b: ?B, k: 64] x f32>
+!w1 = !rel.rel<[k: 64, n: 96] x f32>
+!p1 = !rel.rel<[b: ?B, k: 64, n: 96] x f32>
+!h = !rel.rel<[b: ?B, n: 96] x f32>
+!w2 = !rel.rel<[n: 96, k: 64] x f32>
+!p2 = !rel.rel<[b: ?B, n: 96, k: 64] x f32>
+
+rel.table @w1 : !w1 from "m.onnx" at 0 length 24576
+rel.table @w2 : !w2 from "m.onnx" at 24576 length 24576
+
+// Tests that an operand stays as it is where one run of its kernel reads the border,
+// and with it what other runs read there.
+// CHECK-LABEL: pipe.kernel @k0
+// CHECK-LABEL: pipe.kernel @k1
+// CHECK-NOT: pipe.half
+// CHECK-LABEL: func.func @main
+// CHECK: pipe.run @k0
+// CHECK: pipe.run @k1
+// CHECK: pipe.run @k0
+func.func @main(%x: !x {rel.name = "x", rel.shape = ["?B", "64"]})
+    -> (!h {rel.name = "y", rel.shape = ["?B", "96"], rel.dims = [["b"], ["n"]]}) {
+  %a = rel.scan @w1 : !w1
+  %c = rel.scan @w2 : !w2
+  %p = rel.join %x, %a : (!x, !w1) -> !p1 {
+  ^bb0(%l: f32, %r: f32):
+    %0 = arith.mulf %l, %r : f32
+    rel.yield %0 : f32
+  }
+  %h = rel.aggregate sum %p over [k] : (!p1) -> !h
+  %q = rel.join %h, %c : (!h, !w2) -> !p2 {
+  ^bb0(%l: f32, %r: f32):
+    %0 = arith.mulf %l, %r : f32
+    rel.yield %0 : f32
+  }
+  %z = rel.aggregate sum %q over [n] : (!p2) -> !x
+  %t = rel.join %z, %a : (!x, !w1) -> !p1 {
+  ^bb0(%l: f32, %r: f32):
+    %0 = arith.mulf %l, %r : f32
+    rel.yield %0 : f32
+  }
+  %y = rel.aggregate sum %t over [k] : (!p1) -> !h
+  return %y : !h
+}

@@ -33,6 +33,9 @@ inline constexpr int64_t kPanelWidth = 48;
 inline constexpr int64_t kPairDepth = 2;
 /// Rows of a tile register, and 32-bit lanes of one of its rows.
 inline constexpr int64_t kTileRows = 16;
+/// Steps of k (of kPairDepth * kTileRows elements) for which two tiles of columns
+/// stay in the level-1 cache: 32 KiB.
+inline constexpr int64_t kResidentSteps = 16;
 /// Every row of kernel scratch is padded to a multiple of this many elements.
 inline constexpr int64_t kRowPadding = 16;
 

@@ -36,6 +36,9 @@ mlir::LogicalResult fusePipelines(mlir::ModuleOp module);
 /// it in bf16.
 void storeHalves(mlir::ModuleOp module);
 
+/// Marks what of it levels with tiles store in blocks of columns.
+void blockHalves(mlir::ModuleOp module);
+
 /// An extent that a run of the fused function decides: the number of rows that
 /// its rank keeps.
 struct DefinedSymbol {

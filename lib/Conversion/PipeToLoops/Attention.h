@@ -19,8 +19,10 @@ struct AttentionOperand {
   mlir::Value pointer;
   SymExpr offset, stride;
   llvm::SmallVector<rel::Column> inner;
-  /// The rows are stored in bf16.
+  /// The rows are stored in bf16, and perhaps in blocks of columns; offset and
+  /// stride are those in blocks then.
   bool half = false;
+  ColumnBlocks blocks;
   /// Set if the rows are packed; `over` are the columns that were.
   rel::UnpackOp unpack;
   std::vector<std::string> over;
@@ -78,6 +80,11 @@ private:
                      const Segment &segment);
   /// The distance of two rows in lanes of 32 bits.
   mlir::Value laneStride(const AttentionOperand &operand);
+  /// Does `body` for each part of an operand's `lanes` that lie side by side:
+  /// where its rows begin, its first lane, and how many lanes it has.
+  void forEachPart(const AttentionOperand &operand, mlir::Value rows,
+                   int64_t lanes,
+                   llvm::function_ref<void(mlir::Value, int64_t, int64_t)> body);
   void emitBlock(const Task &task, mlir::Value s0);
   // On tile registers (TileAttention.cpp).
   bool usesTiles() const;

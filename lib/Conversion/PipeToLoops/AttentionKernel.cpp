@@ -65,6 +65,20 @@ Value Attention::laneStride(const AttentionOperand &operand) {
   return e.value(operand.half ? SymExpr::floorDiv(stride, kPairDepth) : stride);
 }
 
+void Attention::forEachPart(
+    const AttentionOperand &operand, Value rows, int64_t lanes,
+    function_ref<void(Value, int64_t, int64_t)> body) {
+  if (!operand.blocks) {
+    body(rows, 0, lanes);
+    return;
+  }
+  Value pitch = e.value(operand.blocks.pitch());
+  for (int64_t lane = 0; lane < lanes; lane += kTileRows) {
+    body(rows, lane, kTileRows);
+    rows = e.offset(rows, pitch, e.b.getBF16Type());
+  }
+}
+
 void Attention::emitTask(Value number) {
   OpBuilder &b = e.b;
   auto module = cast<ModuleOp>(e.function->getParentOp());
@@ -91,11 +105,16 @@ void Attention::emitTask(Value number) {
   auto packValues = v.half  ? getOrCreateInterleaveRows(module, e.target)
                     : pairs ? getOrCreatePackRowPairs(module, e.target)
                             : getOrCreateCopyRows(module, e.target);
-  func::CallOp::create(b, e.loc, packValues,
-                       ValueRange{rowsAt(v, task.keys, task.keysSegment),
-                                  e.value(v.stride), task.list, task.kept,
-                                  e.index(width), at(valuesAt),
-                                  e.index(valueLanes)});
+  Value valueRows = rowsAt(v, task.keys, task.keysSegment);
+  int64_t perLane = v.blocks ? kPairDepth : 1;
+  forEachPart(v, valueRows, width / perLane,
+              [&](Value from, int64_t first, int64_t lanes) {
+    Value to = e.offset(at(valuesAt), e.index(first * perLane), b.getF32Type());
+    func::CallOp::create(b, e.loc, packValues,
+                         ValueRange{from, e.value(v.stride), task.list,
+                                    task.kept, e.index(lanes * perLane), to,
+                                    e.index(valueLanes)});
+  });
   if (usesTiles())
     padTileValues(task.kept);
   e.loop(e.index(0), task.queryCount, e.index(queryBlock), {},
@@ -147,12 +166,16 @@ void Attention::emitBlock(const Task &task, Value s0) {
   // Whole tiles may be read past the last query.
   if (pairs && (!q.half || usesTiles())) {
     Value to = at(queryRowsAt);
+    Value direct = LLVM::ZeroOp::create(b, loc, to.getType());
     if (q.half)
-      func::CallOp::create(b, loc, getOrCreateCopyRows(module, e.target),
-                           ValueRange{queries, stride,
-                                      LLVM::ZeroOp::create(b, loc, to.getType()),
-                                      count, e.index(depthLanes), to,
-                                      e.index(rowLanes)});
+      forEachPart(q, queries, depthLanes,
+                  [&](Value from, int64_t first, int64_t lanes) {
+        func::CallOp::create(b, loc, getOrCreateCopyRows(module, e.target),
+                             ValueRange{from, stride, direct, count,
+                                        e.index(lanes),
+                                        e.offset(to, e.index(first), f32),
+                                        e.index(rowLanes)});
+      });
     else
       packPairs(queries, stride, count, e.index(depthCount), to, rowLanes);
     queries = to;

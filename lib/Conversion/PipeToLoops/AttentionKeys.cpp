@@ -111,10 +111,14 @@ void Attention::packKeys(const Task &task) {
            // The panel of keys t0.. begins after t0 columns of all depths.
            Value panel =
                e.offset(at(keysAt), e.mul(t0, e.index(depthLanes)), f32);
-           func::CallOp::create(b, e.loc, transpose,
-                                ValueRange{source, stride, rows, count,
-                                           e.index(depthLanes), panel,
-                                           e.index(keyPanel)});
+           forEachPart(k, source, depthLanes,
+                       [&](Value from, int64_t first, int64_t lanes) {
+             Value to = e.offset(panel, e.index(first * keyPanel), f32);
+             func::CallOp::create(b, e.loc, transpose,
+                                  ValueRange{from, stride, rows, count,
+                                             e.index(lanes), to,
+                                             e.index(keyPanel)});
+           });
            return {};
          });
 }

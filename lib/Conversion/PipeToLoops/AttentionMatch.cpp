@@ -30,6 +30,7 @@ LogicalResult Attention::operand(Value relation, ArrayRef<Column> inner,
     return e.kernel.emitError("an operand of the attention has another layout");
   out.pointer = e.bufferOf(argument);
   out.half = isHalf(e.kernel, e.target, argument.getArgNumber());
+  out.blocks = blocksOf(e.kernel, e.target, argument);
   out.offset = *offset;
   if (packed) {
     out.unpack = packed->unpack;
@@ -85,6 +86,11 @@ LogicalResult Attention::matchRows() {
   q.stride = *queryStride;
   k.stride = *keyStride;
   v.stride = *valueStride;
+  for (AttentionOperand *operand : {&q, &k, &v})
+    if (operand->blocks) {
+      operand->offset = operand->blocks.offset(operand->offset);
+      operand->stride = operand->blocks.stride(operand->stride);
+    }
   return success();
 }
 

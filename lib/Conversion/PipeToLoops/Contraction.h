@@ -44,6 +44,9 @@ private:
   void emitBlock(const ContractionBlock &block);
   /// Puts the rows of a block into `packed`, as pairs.
   void packBlock(const ContractionBlock &block);
+  /// Copies columns of rows that are in bf16 already.
+  void copyRows(mlir::Value rowsAt, mlir::Value count, int64_t columns,
+                mlir::Value to);
   /// Does `body` for each part of a block that lies in one run: where a slice of
   /// its first row is, how many rows it has, and how many are before it.
   void forEachRun(const ContractionBlock &block, const Slice &slice,
@@ -69,14 +72,19 @@ private:
   emitTileSteps(TileOps &ops, const TileBlock &block, int64_t from, int64_t to,
                 int64_t depth, mlir::ValueRange sums,
                 llvm::function_ref<void(mlir::Value)> between);
-  mlir::Value tileAt(mlir::Value number, const Slice &slice);
-  /// Rows of pairs: where a block's are for a slice, or what is left of them.
+  mlir::Value tileAt(mlir::Value number, int64_t k0);
+  /// Rows of pairs: where a block's are for a slice, the distance of two, and
+  /// that of two steps of k, both in bytes.
   struct TileRows {
-    mlir::Value at, stride;
+    mlir::Value at, stride, step;
   };
   TileRows rowsInPlace(const ContractionBlock &block, const Slice &slice);
   ContractionBlock partialRows(const ContractionBlock &block);
 
+  /// Where the slice begins that follows, in the same block or in the next.
+  int64_t nextK0(const Slice &slice) const {
+    return slice.k0 + slice.depth < k ? slice.k0 + slice.depth : 0;
+  }
   /// Lanes of 32 bits that a panel has along so much of k.
   int64_t lanesOf(int64_t depth) const;
   /// Panel `number` from k0 on.
@@ -109,8 +117,10 @@ private:
   mlir::ModuleOp module;
   mlir::func::FuncOp gemm;
   mlir::Value tile, sharedTile, a, lda, w;
-  /// The rows are stored in bf16.
+  /// The rows are stored in bf16, and perhaps in blocks of columns; offsets and
+  /// strides are those in blocks then.
   bool half = false;
+  ColumnBlocks blocks;
   /// Tiles read such rows where they are, if they follow each other: but for rows
   /// that do not fill a block of tiles, for there may be no memory after them.
   bool readsInPlace() const {

@@ -168,14 +168,33 @@ void ContractionKernel::packBlock(const ContractionBlock &block) {
                                         e.index(packedLda)});
         return;
       }
-      Value stride = arith::DivUIOp::create(e.b, e.loc, lda, e.index(kPairDepth));
-      Value direct = LLVM::ZeroOp::create(e.b, e.loc, to.getType());
-      func::CallOp::create(e.b, e.loc, getOrCreateCopyRows(module, e.target),
-                           ValueRange{rowsAt, stride, direct, count,
-                                      e.index(lanesOf(run)), to,
-                                      e.index(packedLda)});
+      copyRows(rowsAt, count, run, to);
     });
   }
+}
+
+void ContractionKernel::copyRows(Value rowsAt, Value count, int64_t columns,
+                                 Value to) {
+  Value stride = arith::DivUIOp::create(e.b, e.loc, lda, e.index(kPairDepth));
+  Value direct = LLVM::ZeroOp::create(e.b, e.loc, to.getType());
+  auto copy = [&](Value from, int64_t lanes, Value to) {
+    func::CallOp::create(e.b, e.loc, getOrCreateCopyRows(module, e.target),
+                         ValueRange{from, stride, direct, count,
+                                    e.index(lanes), to, e.index(packedLda)});
+  };
+  if (!blocks) {
+    copy(rowsAt, lanesOf(columns), to);
+    return;
+  }
+  Value pitch = e.value(blocks.pitch());
+  e.loop(e.index(0), e.index(columns / kBlockColumns), e.index(1), {},
+         [&](Value block, ValueRange) -> SmallVector<Value> {
+           Value from = e.offset(rowsAt, e.mul(block, pitch), e.b.getBF16Type());
+           copy(from, kTileRows,
+                e.offset(to, e.mul(block, e.index(kTileRows)),
+                         e.b.getF32Type()));
+           return {};
+         });
 }
 
 void ContractionKernel::emitBlock(const ContractionBlock &block) {
@@ -197,7 +216,7 @@ void ContractionKernel::emitBlock(const ContractionBlock &block) {
     int64_t k0 = slice.k0, depth = slice.depth;
     Value accumulate =
         arith::ConstantOp::create(e.b, e.loc, e.b.getBoolAttr(k0 > 0));
-    int64_t nextK0 = k0 + depth < k ? k0 + depth : 0;
+    int64_t nextK0 = this->nextK0(slice);
     e.loop(block.panel0, block.panel1, e.index(1), {},
            [&](Value p, ValueRange) -> SmallVector<Value> {
              Value panel = panelAt(p, k0), after = e.add(p, e.index(1));

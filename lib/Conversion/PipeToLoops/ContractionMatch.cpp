@@ -105,6 +105,12 @@ LogicalResult ContractionKernel::matchRows() {
   k = *plan::product(form.k).asConst();
   if (runs.inner.empty()) // one row
     runs.stride = SymExpr(k);
+  blocks = blocksOf(e.kernel, e.target, rowsBuffer);
+  if (blocks) {
+    rowsOffset = blocks.offset(rowsOffset);
+    runs.stride = runs.inner.empty() ? SymExpr(kBlockColumns)
+                                     : blocks.stride(runs.stride);
+  }
   rows = runs.outer;
   llvm::append_range(rows, runs.inner);
   grid.rows = plan::product(rows);
@@ -138,7 +144,12 @@ LogicalResult ContractionKernel::chooseBlocks() {
   grid.rowBlock = llvm::alignTo(rowBlock, e.target.rowUnit);
   grid.wholeRows = needsWholeRows(root, form.aggregate);
   grid.packs = packs();
+  // Tiles take whole steps, whatever other levels do.
+  if (packs() && e.target.tiles)
+    slice = llvm::alignTo(slice, kPairDepth * kTileRows);
   chooseSlices(slice);
+  if (blocks && !readsInPlace())
+    return e.kernel.emitError("rows in blocks are for tiles alone");
   waits = slices.size() > 1 || grid.wholeRows;
   ldc = waits ? grid.panels * width : width;
   grid.rowBytes = ldc * 4;

@@ -19,10 +19,12 @@ void ContractionGrid::setTasks(KernelCost &cost, int64_t unit) const {
   cost.tasks = units * SymExpr(panels);
   cost.passes = SymExpr::ceilDiv(rows, rowBlock);
   SymExpr grain(1);
-  // As many rows as there are to pack, by some panels.
-  if (packs)
-    grain = SymExpr::min(units, rowBlock / unit) *
-            SymExpr(std::min<int64_t>(panels, 4));
+  // Each call packs the rows of its block, which takes as long as the products of
+  // some four panels if they come from memory, and less where they are few.
+  if (packs) {
+    SymExpr some = SymExpr(4) + SymExpr::min(SymExpr::floorDiv(rows, 16), 28);
+    grain = SymExpr::min(units, rowBlock / unit) * SymExpr::min(panels, some);
+  }
   if (wholeRows) {
     // The last block may write rows up to a whole unit.
     cost.shared = SymExpr::min(units * SymExpr(unit), sharedRows) *

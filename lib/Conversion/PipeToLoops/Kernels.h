@@ -8,6 +8,7 @@
 #ifndef JOINERY_LIB_CONVERSION_PIPETOLOOPS_KERNELS_H
 #define JOINERY_LIB_CONVERSION_PIPETOLOOPS_KERNELS_H
 
+#include "lib/Conversion/PipeToLoops/Halves.h"
 #include "lib/Conversion/PipeToLoops/KernelEmitter.h"
 
 namespace joinery::lowering {
@@ -46,13 +47,6 @@ inline int64_t oddLines(int64_t lanes) {
 
 /// Does the value read panels of a table?
 bool hasPanels(mlir::Value value);
-
-/// Attributes of a pipe.kernel: its operands and its result that are in bf16 at
-/// levels that multiply pairs, whatever their types say (see StoreHalves.cpp).
-inline constexpr llvm::StringLiteral kHalfInputs = "pipe.half_inputs";
-inline constexpr llvm::StringLiteral kHalfResult = "pipe.half_result";
-bool isHalf(pipe::KernelOp kernel, const Isa &isa, int64_t input);
-bool hasHalfResult(pipe::KernelOp kernel, const Isa &isa);
 
 /// The relation that the kernel stores, and its type with the layout.
 mlir::Value rootOf(KernelEmitter &e);

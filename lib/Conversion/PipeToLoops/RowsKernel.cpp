@@ -29,21 +29,7 @@ static MaterializeOp breakerOf(KernelEmitter &e) {
 Value lowering::rootOf(KernelEmitter &e) { return breakerOf(e).getInput(); }
 
 RelType lowering::storedType(KernelEmitter &e) {
-  RelType type = breakerOf(e).getType();
-  if (!hasHalfResult(e.kernel, e.target))
-    return type;
-  return RelType::get(type.getContext(), type.getColumns(), e.b.getBF16Type(),
-                      type.getLayout());
-}
-
-bool lowering::isHalf(pipe::KernelOp kernel, const Isa &isa, int64_t input) {
-  auto numbers = kernel->getAttrOfType<DenseI64ArrayAttr>(kHalfInputs);
-  return isa.dotBF16 && numbers &&
-         llvm::is_contained(numbers.asArrayRef(), input);
-}
-
-bool lowering::hasHalfResult(pipe::KernelOp kernel, const Isa &isa) {
-  return isa.dotBF16 && kernel->hasAttr(kHalfResult);
+  return storedAt(e.kernel, e.target, breakerOf(e).getType());
 }
 
 /// Evaluates and stores the root at `keysAt(lane)` for the lanes [from, to) of

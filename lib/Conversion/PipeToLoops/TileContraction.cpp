@@ -28,8 +28,8 @@ using namespace joinery::lowering;
 
 namespace {
 constexpr int64_t kTile = kTileRows, kBlock = 2 * kTile;
-/// Steps of k whose tiles of two columns stay in the level-1 cache: 32 KiB.
-constexpr int64_t kResidentSteps = 16;
+/// What a row of a tile takes.
+constexpr int64_t kLine = 64, kHalfBytes = 2;
 } // namespace
 
 bool ContractionKernel::usesTiles() const {
@@ -39,12 +39,12 @@ bool ContractionKernel::usesTiles() const {
          });
 }
 
-/// Tile of columns number `number`, from slice `slice` of k on.
-Value ContractionKernel::tileAt(Value number, const Slice &slice) {
+/// Tile of columns number `number`, from k0 on.
+Value ContractionKernel::tileAt(Value number, int64_t k0) {
   Value each = e.index(width / kTile);
   Value panel = arith::DivUIOp::create(e.b, e.loc, number, each);
   Value within = e.sub(number, e.mul(panel, each));
-  return e.offset(panelAt(panel, slice.k0), e.mul(within, e.index(kTile)),
+  return e.offset(panelAt(panel, k0), e.mul(within, e.index(kTile)),
                   e.b.getF32Type());
 }
 
@@ -64,15 +64,20 @@ ContractionKernel::rowsInPlace(const ContractionBlock &block,
                                const Slice &slice) {
   Type half = e.b.getBF16Type();
   int64_t run = *plan::product(folds.inner).asConst();
-  SymExpr start = startOf(rowsOffset, slice.run) + SymExpr(slice.k0 % run);
+  SymExpr along(slice.k0 % run);
+  SymExpr start =
+      startOf(rowsOffset, slice.run) + (blocks ? along * blocks.rows : along);
   Value from = e.offset(a, e.value(start), half);
   return {e.offset(from, e.mul(block.row0, lda), half),
-          e.mul(lda, e.index(4 / kPairDepth))};
+          e.mul(lda, e.index(kHalfBytes)),
+          blocks ? e.value(blocks.pitch() * SymExpr(kHalfBytes))
+                 : e.index(kLine)};
 }
 
 /// One block of sums.
 struct ContractionKernel::TileBlock {
-  Value rows[2], rowStride, columns[2]; // where the first step's tiles are
+  Value columns[2], rows[2]; // where the first step's tiles are
+  Value rowStride, rowStep; // from a row, and from a step, to the next, in bytes
   Value fetch[2], fetchRow, fetchRows; // of the next two tiles of columns
 };
 
@@ -102,10 +107,10 @@ SmallVector<Value> ContractionKernel::emitTileSteps(
                        /*rw=*/0, /*hint=*/2, /*cache=*/1);
                  return {};
                });
-        Value along = e.mul(step, e.index(kTile));
+        Value along = e.mul(step, block.rowStep);
         Value down = e.mul(step, tileRows);
         auto rowTile = [&](int i) {
-          return ops.loadRows(e.offset(block.rows[i], along, f32),
+          return ops.loadRows(e.offset(block.rows[i], along, b.getI8Type()),
                               block.rowStride, TileReuse::Once);
         };
         auto columnTile = [&](int i) {
@@ -159,13 +164,15 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
   auto rowsOf = [&](Value row) -> TileRows {
     Type byte = b.getI8Type();
     if (!inPlace.at)
-      return {e.offset(rowsAt, e.mul(row, packedStride), byte), packedStride};
+      return {e.offset(rowsAt, e.mul(row, packedStride), byte), packedStride,
+              e.index(kLine)};
     Value whole = e.compare(arith::CmpIPredicate::sle,
                             e.add(row, e.index(kBlock)), block.count);
     return {e.select(whole,
                      e.offset(inPlace.at, e.mul(row, inPlace.stride), byte),
                      rowsAt),
-            e.select(whole, inPlace.stride, packedStride)};
+            e.select(whole, inPlace.stride, packedStride),
+            e.select(whole, inPlace.step, e.index(kLine))};
   };
 
   // The epilogue of a block runs between the products of the next one, spread
@@ -194,10 +201,20 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
     Value single = e.compare(arith::CmpIPredicate::sge, other, last);
     Value toOther = e.select(single, e.index(0), e.index(tilePitch));
     TileBlock sizes;
-    sizes.columns[0] = tileAt(tile, slice);
-    sizes.columns[1] = tileAt(e.select(single, tile, other), slice);
-    sizes.fetch[0] = tileAt(e.min(e.add(tile, e.index(2)), all), slice);
-    sizes.fetch[1] = tileAt(e.min(e.add(tile, e.index(3)), all), slice);
+    sizes.columns[0] = tileAt(tile, slice.k0);
+    sizes.columns[1] = tileAt(e.select(single, tile, other), slice.k0);
+    // The tiles after a slice's last ones are the first of the next slice. The
+    // very last take their own: any valid address will do.
+    Value after = e.compare(arith::CmpIPredicate::sge, e.add(tile, e.index(2)),
+                            last);
+    for (int i : {0, 1}) {
+      Value next = e.min(e.add(tile, e.index(2 + i)), all);
+      Value nextSlice = e.min(e.add(first, e.index(i)), all);
+      sizes.fetch[i] = tileAt(next, slice.k0);
+      if (slices.size() > 1)
+        sizes.fetch[i] =
+            e.select(after, tileAt(nextSlice, nextK0(slice)), sizes.fetch[i]);
+    }
     sizes.fetchRows = fetchRows;
     Value lane = e.mul(tile, e.index(kTile));
     return e.loop(
@@ -207,6 +224,7 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
       TileBlock here = sizes;
       TileRows from = rowsOf(row);
       here.rowStride = from.stride;
+      here.rowStep = from.step;
       here.rows[0] = from.at;
       here.rows[1] = e.offset(from.at, e.mul(from.stride, e.index(kTile)),
                               b.getI8Type());

@@ -14,49 +14,14 @@
 
 #include "joinery/Conversion/Conversion.h"
 #include "lib/Conversion/PipeToLoops/Kernels.h"
-#include "lib/Plan/Attention.h"
+#include "lib/Conversion/RelToPipe/RoundedOperands.h"
+#include "lib/Plan/Contraction.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 using namespace joinery;
 using namespace joinery::rel;
-
-namespace {
-/// What a product reads, the columns along which pairs are formed, and the
-/// operation that takes them.
-struct RoundedOperand {
-  Value value;
-  SmallVector<Column> columns;
-  Operation *product;
-};
-using Operands = SmallVector<RoundedOperand>;
-} // namespace
-
-/// The operands of the kernel's products that are rounded.
-static Operands roundedOperands(pipe::KernelOp kernel) {
-  Operands operands;
-  for (Operation &op : kernel.getBody().front()) {
-    if (kernel.getAlgorithm() == "attention") {
-      if (auto form =
-              plan::matchAttention(&op, [](Value) { return false; })) {
-        operands = {{form->query, form->scores.k, form->scores.join},
-                    {form->key, form->scores.k, form->scores.join},
-                    {form->weighted, form->d, form->softmax}};
-      }
-    } else if (auto match = plan::matchContraction(&op)) {
-      if (lowering::hasPanels(match->left))
-        match->swapSides();
-      if (!lowering::hasPanels(match->right))
-        continue;
-      Value panels = plan::tableViewOf(match->right).base;
-      operands.clear();
-      if (cast<RelType>(panels.getType()).getElementType().isBF16())
-        operands.push_back({match->left, match->k, match->join});
-    }
-  }
-  return operands;
-}
 
 /// True if pairs along `columns` are whole lanes of 32 bits: of all strides only
 /// that of one of these columns is odd, and it is 1.
@@ -88,11 +53,11 @@ static llvm::SmallDenseSet<unsigned> halfInputs(pipe::KernelOp kernel) {
   llvm::SmallDenseSet<unsigned> found;
   if (!lowering::multipliesPairs(kernel))
     return found;
-  Operands operands = roundedOperands(kernel);
+  SmallVector<RoundedOperand> operands = roundedOperands(kernel);
   // The views that lead to the products; what else reads one of them reads f32.
   llvm::SmallDenseSet<Operation *> views;
   llvm::DenseSet<std::pair<Value, Operation *>> products;
-  for (auto &[value, columns, product] : operands) {
+  for (auto &[value, columns, rows, product] : operands) {
     products.insert({value, product});
     for (Operation *op = value.getDefiningOp();
          isa_and_nonnull<RekeyOp, UnpackOp>(op);
@@ -104,13 +69,13 @@ static llvm::SmallDenseSet<unsigned> halfInputs(pipe::KernelOp kernel) {
       return views.contains(user) || products.contains({value, user});
     });
   };
-  for (auto &[value, columns, product] : operands) {
+  for (auto &[value, columns, rows, product] : operands) {
     auto argument = dyn_cast<BlockArgument>(plan::storedBase(value));
     if (argument &&
         cast<RelType>(argument.getType()).getElementType().isF32())
       found.insert(argument.getArgNumber());
   }
-  for (auto &[value, columns, product] : operands) {
+  for (auto &[value, columns, rows, product] : operands) {
     auto argument = dyn_cast<BlockArgument>(plan::storedBase(value));
     if (!argument)
       continue;
@@ -140,6 +105,11 @@ void joinery::storeHalves(ModuleOp module) {
     if (lowering::multipliesPairs(kernel) && stored.getElementType().isF32())
       results.insert(kernel);
   }
+  // What comes from the border or from a table is stored as it is.
+  for (auto run : function.getBody().front().getOps<pipe::RunOp>())
+    for (OpOperand &input : run->getOpOperands())
+      if (!input.get().getDefiningOp<pipe::RunOp>())
+        inputs[kernelOf(run)].erase(input.getOperandNumber());
   // Both ends of a run's result must agree; what one drops the other drops.
   for (bool changed = true; changed;) {
     changed = false;
@@ -159,13 +129,6 @@ void joinery::storeHalves(ModuleOp module) {
           changed |= inputs[kernelOf(reader)].erase(use.getOperandNumber());
     }
   }
-  // What comes from the border or from a table is stored as it is.
-  for (auto run : function.getBody().front().getOps<pipe::RunOp>())
-    for (OpOperand &input : run->getOpOperands()) {
-      auto producer = input.get().getDefiningOp<pipe::RunOp>();
-      if (!producer || !results.contains(kernelOf(producer)))
-        inputs[kernelOf(run)].erase(input.getOperandNumber());
-    }
   Builder b(module.getContext());
   for (auto kernel : module.getOps<pipe::KernelOp>()) {
     if (results.contains(kernel))
