@@ -25,6 +25,7 @@
 #include "joinery/CodeGen/MicroKernel.h"
 #include "test/unit/codegen/CompiledModule.h"
 #include "test/unit/codegen/TileEmulator.h"
+#include "tools/peak/Peak.h"
 
 #include <algorithm>
 #include <chrono>
@@ -32,7 +33,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <immintrin.h>
-#include <iterator>
 #include <random>
 #include <sys/mman.h>
 
@@ -47,92 +47,6 @@ double now() {
   return std::chrono::duration<double>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
-}
-
-/// Floating-point operations per second of independent multiply-adds.
-__attribute__((target("avx512f"))) double probe512() {
-  __m512 acc[16], x = _mm512_set1_ps(1.0001f), y = _mm512_set1_ps(-1e-4f);
-  for (auto &a : acc)
-    a = y;
-  constexpr int steps = 60'000;
-  double start = now();
-  for (int i = 0; i < steps; ++i) {
-#pragma clang loop unroll(full)
-    for (auto &a : acc)
-      a = _mm512_fmadd_ps(a, x, y);
-    asm volatile("" ::: "memory");
-  }
-  double seconds = now() - start;
-  for (auto &a : acc)
-    asm volatile("" ::"v"(a));
-  return 2.0 * 16 * 16 * steps / seconds;
-}
-
-__attribute__((target("avx2,fma"))) double probe256() {
-  __m256 acc[12], x = _mm256_set1_ps(1.0001f), y = _mm256_set1_ps(-1e-4f);
-  for (auto &a : acc)
-    a = y;
-  constexpr int steps = 80'000;
-  double start = now();
-  for (int i = 0; i < steps; ++i) {
-#pragma clang loop unroll(full)
-    for (auto &a : acc)
-      a = _mm256_fmadd_ps(a, x, y);
-    asm volatile("" ::: "memory");
-  }
-  double seconds = now() - start;
-  for (auto &a : acc)
-    asm volatile("" ::"x"(a));
-  return 2.0 * 12 * 8 * steps / seconds;
-}
-
-__attribute__((target("avx512f,avx512bf16"))) double probePairs() {
-  __m512 acc[16];
-  auto x = (__m512bh)_mm512_set1_epi32(0x3f803f80);
-  for (auto &a : acc)
-    a = _mm512_setzero_ps();
-  constexpr int steps = 60'000;
-  double start = now();
-  for (int i = 0; i < steps; ++i) {
-#pragma clang loop unroll(full)
-    for (auto &a : acc)
-      a = _mm512_dpbf16_ps(a, x, x);
-    asm volatile("" ::: "memory");
-  }
-  double seconds = now() - start;
-  for (auto &a : acc)
-    asm volatile("" ::"v"(a));
-  return 2.0 * 16 * 32 * steps / seconds;
-}
-
-/// Products of tiles of 16 x 16 lanes.
-__attribute__((target("amx-tile,amx-bf16"))) double probeTiles() {
-  // Palette 1: eight tiles of 16 rows of 64 bytes.
-  struct alignas(64) {
-    uint8_t palette = 1, start = 0, reserved[14] = {};
-    uint16_t rowBytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-  } config;
-  _tile_loadconfig(&config);
-  alignas(64) uint32_t ones[256];
-  std::fill(std::begin(ones), std::end(ones), 0x3f803f80);
-  _tile_loadd(6, ones, 64);
-  _tile_loadd(7, ones, 64);
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  constexpr int steps = 10'000;
-  double start = now();
-  for (int i = 0; i < steps; ++i) {
-    _tile_dpbf16ps(0, 6, 7);
-    _tile_dpbf16ps(1, 6, 7);
-    _tile_dpbf16ps(2, 6, 7);
-    _tile_dpbf16ps(3, 6, 7);
-  }
-  double seconds = now() - start;
-  _tile_release();
-  return 2.0 * 4 * 16 * 16 * 32 * steps / seconds;
 }
 
 /// Two random bf16 in the bits of a float.
@@ -313,11 +227,8 @@ int main(int argc, char **argv) {
     }
 
   Weights weights(size_t(320) << 20, operands != Operands::F32);
-  bool pairs = operands == Operands::Pairs;
-  auto *probe = pairs && isa->tiles ? probeTiles
-                : pairs             ? probePairs
-                : isa->lanes == 16  ? probe512
-                                    : probe256;
+  peak::Loop loop = peak::loopOf(level, precision);
+  auto probe = [&] { return peak::rateOf(loop, 1.5e-4); };
   // Scratch is 64-byte aligned in a run as well.
   constexpr size_t most = 384 * (3072 + 16);
   auto *a = static_cast<float *>(std::aligned_alloc(64, most * sizeof(float)));
