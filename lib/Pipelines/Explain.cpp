@@ -24,9 +24,10 @@ public:
   TreePrinter(PhaseRunner &runner, const std::map<std::string, int64_t> &extents,
               const std::map<std::string, StepTime> &times,
               const LoweredLevel &level, int threads, double peak,
-              bool alternatives, llvm::raw_ostream &os)
+              double flopsPerCycle, bool alternatives, llvm::raw_ostream &os)
       : runner(runner), extents(extents), times(times), level(level),
-        threads(threads), peak(peak), alternatives(alternatives), os(os),
+        threads(threads), peak(peak), flopsPerCycle(flopsPerCycle),
+        alternatives(alternatives), os(os),
         function(runner.module->lookupSymbol<func::FuncOp>("main")) {
     int64_t number = 0;
     for (auto kernel : runner.module->getOps<pipe::KernelOp>())
@@ -51,7 +52,6 @@ private:
   }
   /// Seconds of so many cycles, at the measured frequency or a usual one.
   double seconds(double cycles) const {
-    double flopsPerCycle = plan::Target(*level.isa).flopsPerCycle();
     return peak > 0 ? cycles * flopsPerCycle * threads / peak
                     : cycles / kUsualFrequency;
   }
@@ -69,7 +69,8 @@ private:
   const std::map<std::string, StepTime> &times;
   const LoweredLevel &level;
   int threads;
-  double peak;
+  /// FLOP/s of the machine, and per cycle of one core, where they are known.
+  double peak, flopsPerCycle;
   bool alternatives;
   llvm::raw_ostream &os;
   /// By step.
@@ -324,6 +325,8 @@ Outcome joinery::explainModel(MLIRContext *context,
     if (other.isa->name == level)
       lowered = &other;
   TreePrinter(runner, extents, times, *lowered, options.threads, peak,
+              plan::Target(*lowered->isa)
+                  .flopsPerCycle(compile.precision == "bf16"),
               options.alternatives, os)
       .print();
   return Outcome::Done;

@@ -113,16 +113,21 @@ plan::contractionBlocks(int64_t k, int64_t n, int64_t width, bool wholeRows,
   int64_t unit = isa.tiles ? 2 * kTileRows : 24;
   int64_t most = isa.tiles ? 512 : 192;
   int64_t step = isa.tiles ? kPairDepth * kTileRows : 16;
-  // Tiles read rows that are rounded to pairs, and two tiles of columns at a time.
-  int64_t rowElement = isa.tiles && weightBytes == 2 ? 2 : element;
+  // Tiles read rows that are rounded to pairs, or split into three terms, and two
+  // tiles of columns at a time.
+  bool splits = isa.tiles && weightBytes == 4;
+  int64_t rowElement = splits ? 6 : isa.tiles ? 2 : element;
   int64_t columns = isa.tiles ? 2 * kTileRows : width;
   // Bytes a cycle: weights come from memory once for each block of rows, and
   // results that wait go to the level-2 cache and back with each slice of k. With
   // tiles, what of a panel does not stay in the level-1 cache comes from there as
   // well, once for each block of registers (measured at k = 768 and 3072).
-  constexpr double fromMemory = 16, fromCache = 16, panelFromCache = 48;
-  int64_t resident =
-      isa.tiles ? kResidentSteps * kPairDepth * kTileRows : INT64_MAX;
+  // Splitting a panel takes longer than reading it.
+  constexpr double fromCache = 16, panelFromCache = 48;
+  double fromMemory = splits ? 6 : 16;
+  int64_t resident = isa.tiles && !splits
+                         ? kResidentSteps * kPairDepth * kTileRows
+                         : INT64_MAX;
   int64_t budget = cacheBudget(isa);
   std::vector<BlocksCost> all;
   for (int64_t parts = 1; parts <= int64_t(llvm::divideCeil(k, 128)); ++parts) {
@@ -131,7 +136,7 @@ plan::contractionBlocks(int64_t k, int64_t n, int64_t width, bool wholeRows,
         parts == 1 ? k : llvm::alignTo(llvm::divideCeil(k, parts), step);
     int64_t count = llvm::divideCeil(k, slice);
     bool waiting = wholeRows || count > 1;
-    int64_t panel = slice * columns * weightBytes;
+    int64_t panel = splits ? 48 << 10 : slice * columns * weightBytes;
     int64_t results = waiting ? llvm::alignTo(n, width) : columns;
     int64_t perRow = slice * rowElement + results * element;
     int64_t rows = (budget - panel) / perRow / unit * unit;

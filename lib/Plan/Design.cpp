@@ -60,8 +60,10 @@ DictionaryAttr Planner::contractionDesign(int64_t k, int64_t n, bool waits) {
   SmallVector<NamedAttribute> entries;
   std::optional<ContractionBlocks> common;
   for (const Isa &isa : llvm::reverse(allIsas())) {
-    if (isa.dotBF16 && options.precision != Precision::BF16)
-      continue; // has no code of its own
+    // Of f32 only tiles make something of their own, where k is whole steps.
+    bool splits = isa.tiles && k % (kPairDepth * kTileRows) == 0;
+    if (isa.dotBF16 && !splits && options.precision != Precision::BF16)
+      continue;
     ContractionBlocks chosen = chooseContractionBlocks(
         k, n, choosePanelWidth(n, options.panelWidth), waits,
         options.precision == Precision::BF16 ? 2 : 4, isa);

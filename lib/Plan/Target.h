@@ -63,9 +63,10 @@ struct Target {
     return std::max(a, b) + unhidden * std::min(a, b);
   }
   /// FLOP per cycle of the loop that the peak is measured with.
-  double flopsPerCycle() const {
-    if (isa.tiles) // 32 x 16 x 16 multiply-adds
-      return 2.0 * 2 * kTileRows * kTileRows * kTileRows / tileProduct;
+  double flopsPerCycle(bool bf16) const {
+    if (isa.tiles) // 32 x 16 x 16 multiply-adds; f32 takes six products for one
+      return 2.0 * 2 * kTileRows * kTileRows * kTileRows / tileProduct /
+             (bf16 ? 1 : 6);
     return 2 * multiplyAdds * double(isa.lanes) * (isa.dotBF16 ? 2 : 1);
   }
   /// Bytes per cycle of what a run of so many bytes in all reads once.

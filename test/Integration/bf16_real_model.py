@@ -50,7 +50,7 @@ def main():
             if not report.check(code == harness.DONE, f"compile --precision={precision} exits {code}"):
                 print(harness.first_lines(output))
                 return report.finish()
-        code, output = harness.run(harness.test_tool("joinery-tile-compile"), model, work / "tiles")
+        code, output = harness.run(harness.test_tool("joinery-tile-compile"), model, work / "tiles", "bf16")
         report.check(code == harness.DONE, f"compile for tiles exits {code}")
         sizes = [(work / f"{precision}.store").stat().st_size for precision in ("bf16", "f32")]
         report.check(sizes[0] <= STORE_BAR * sizes[1], f"the store has {sizes[0]} bytes, in f32 {sizes[1]}")

@@ -34,7 +34,7 @@ def isa_levels(precision="f32"):
     flags = cpu_flags()
     return [
         level for level, needs in LEVELS.items()
-        if needs <= flags and (precision == "bf16" or level in ("avx512", "avx2"))
+        if needs <= flags and (precision == "bf16" or level != "avx512_bf16")
     ]
 
 

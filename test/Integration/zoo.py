@@ -76,7 +76,7 @@ def run_model(report, model, folder, work, precision):
     tiles = precision == "tiles"
     if tiles:
         precision = "bf16"
-        code, output = harness.run(harness.test_tool("joinery-tile-compile"), folder / "model.onnx", prefix)
+        code, output = harness.run(harness.test_tool("joinery-tile-compile"), folder / "model.onnx", prefix, "bf16")
     else:
         code, output = harness.joinery("compile", folder / "model.onnx", "-o", prefix, "--precision", precision)
     if not report.check(code == harness.DONE, model["name"], f"compile exits {code}"):

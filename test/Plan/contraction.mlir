@@ -16,7 +16,7 @@ rel.table @bias : !rel.rel<[n: 96] x f32> from "m.onnx" at 24576 length 384
 // CHECK: %[[PANELS:.+]] = rel.materialize %{{.+}} by "table" : <[k: 64, j: 96] x f32> -> <[k: 64, j: 96] x f32, ["j/48", "k", "j%48"]>
 // CHECK: rel.rekey %[[PANELS]] [j = "#n"]
 // CHECK-NOT: rel.materialize
-// CHECK: rel.materialize %{{.+}} by "contraction" {rows = {{[0-9]+}} : i64, slice = 64 : i64}
+// CHECK: rel.materialize %{{.+}} by "contraction" {{[{].*}}, rows = {{[0-9]+}} : i64, slice = 64 : i64}
 // CHECK-SAME: -> <[b: ?B, s: ?S, n: 96] x f32, ["b", "s", "n"]>
 // CHECK-NEXT: return
 func.func @main(%x: !x {rel.name = "x", rel.shape = ["?B", "?S", "64"]})

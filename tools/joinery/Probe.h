@@ -14,9 +14,8 @@
 namespace joinery::tool {
 
 /// GFLOP/s that `threads` threads reach together with nothing but the level's
-/// multiply-adds on registers: f32 FMA, pairs of bf16 for avx512_bf16, tiles
-/// of bf16 for amx with bf16. Takes
-/// about 0.1 s. The processor must have the level.
+/// multiply-adds on registers (see peak::loopOf). Takes about 0.1 s. The
+/// processor must have the level.
 double probePeak(const std::string &level, const std::string &precision,
                  uint32_t threads);
 

@@ -19,8 +19,8 @@ namespace joinery::peak {
 using Loop = double (*)(int64_t rounds);
 
 /// The loop of an instruction-set level (see docs/add-an-instruction-set.md): f32
-/// FMA, pairs of bf16 for avx512_bf16, tiles of bf16 for amx with bf16. The
-/// processor must have the level.
+/// FMA, pairs of bf16 for avx512_bf16 with bf16, tiles of bf16 for amx, of which f32
+/// takes six for one. The processor must have the level.
 Loop loopOf(const std::string &level, const std::string &precision);
 
 /// Operations per second of a loop that runs for about so long.

@@ -21,11 +21,17 @@ namespace joinery::lowering {
 /// The kernel of rows that are stored in f32 times panels of a table.
 class ContractionKernel {
 public:
-  explicit ContractionKernel(KernelEmitter &e) : e(e) {}
+  /// With `split`, for levels with tiles, rows and panels of f32 are multiplied
+  /// as terms of bf16.
+  explicit ContractionKernel(KernelEmitter &e, bool split = false)
+      : e(e), split(split) {}
 
   /// Finds the contraction and its blocks. Fails with an error at the kernel.
   mlir::LogicalResult match();
   KernelCost emit();
+  /// Is it a contraction of f32, of whole tiles, at a level that has them?
+  bool canSplit() const;
+  const SymExpr &rowCount() const { return grid.rows; }
 
 private:
   /// What the micro-kernel folds at a time: so much from k0 on, in the run that
@@ -85,6 +91,21 @@ private:
   int64_t nextK0(const Slice &slice) const {
     return slice.k0 + slice.depth < k ? slice.k0 + slice.depth : 0;
   }
+  // f32 on tile registers (SplitContraction.cpp).
+  struct PanelParts;
+  void allocateTerms();
+  void splitBlock(const ContractionBlock &block, const Slice &slice);
+  mlir::Value stepsOf(const PanelParts &parts, mlir::Value position);
+  mlir::Value partAt(const PanelParts &parts, mlir::Value position,
+                     int64_t tile);
+  void emitTerms(mlir::Value from, mlir::Value to, mlir::ValueRange source,
+                 mlir::ValueRange later, mlir::Value terms);
+  llvm::SmallVector<mlir::Value>
+  emitTermProducts(TileOps &ops, mlir::Value rows, mlir::Value panel,
+                   mlir::ValueRange sums);
+  void emitSplitBlock(const ContractionBlock &block, const Slice &slice,
+                      mlir::Value results);
+
   /// Lanes of 32 bits that a panel has along so much of k.
   int64_t lanesOf(int64_t depth) const;
   /// Panel `number` from k0 on.
@@ -95,6 +116,7 @@ private:
   bool packs() const { return operands == Operands::Pairs; }
 
   KernelEmitter &e;
+  bool split;
   plan::Contraction form; // right is the side with panels
   mlir::BlockArgument rowsBuffer, panelsBuffer;
   llvm::SmallVector<rel::Column> rows, ns;
@@ -132,6 +154,9 @@ private:
   /// Sums of two blocks of tiles, whose epilogue comes later.
   mlir::Value pending[2];
   int64_t packedLda = 0;
+  /// Terms of a part of the panel, of this one and the next, and the sums of two
+  /// tiles of columns for all rows of a block.
+  mlir::Value panelTerms[2], partSums;
 };
 
 } // namespace joinery::lowering

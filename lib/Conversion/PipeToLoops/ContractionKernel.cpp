@@ -55,7 +55,13 @@ void ContractionKernel::allocate() {
   w = e.bufferOf(panelsBuffer);
   lda = e.value(runs.stride);
   module = cast<ModuleOp>(e.function->getParentOp());
-  gemm = getOrCreateGemm(module, e.target, width, operands);
+  if (split) {
+    allocateTerms();
+    return;
+  }
+  // Of f32 the level has nothing that its base does not.
+  const Isa *base = operands == Operands::F32 ? findIsa(e.target.base) : nullptr;
+  gemm = getOrCreateGemm(module, base ? *base : e.target, width, operands);
   packedLda = oddLines(lanesOf(k));
   if (packs())
     packed = e.allocateElements(
@@ -213,6 +219,11 @@ void ContractionKernel::emitBlock(const ContractionBlock &block) {
       emitTileBlock(block, slice, waits ? results : Value());
       continue;
     }
+    if (split) {
+      splitBlock(block, slice);
+      emitSplitBlock(block, slice, waits ? results : Value());
+      continue;
+    }
     int64_t k0 = slice.k0, depth = slice.depth;
     Value accumulate =
         arith::ConstantOp::create(e.b, e.loc, e.b.getBoolAttr(k0 > 0));
@@ -270,5 +281,33 @@ FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
   ContractionKernel kernel(e);
   if (failed(kernel.match()))
     return failure();
-  return kernel.emit();
+  if (!kernel.canSplit())
+    return kernel.emit();
+  // Few rows wait for the weights, which then need not be split. The number of
+  // rows of the whole run decides: all its calls do the same.
+  constexpr int64_t least = 64;
+  ContractionKernel onTiles(e, /*split=*/true);
+  if (failed(onTiles.match()))
+    return failure();
+  Value rows = e.value(kernel.rowCount());
+  KernelCost few, many;
+  SymExpr before = e.scratchBytes;
+  e.when(e.compare(arith::CmpIPredicate::sge, rows, e.index(least)),
+         [&] { many = onTiles.emit(); });
+  SymExpr most = e.scratchBytes;
+  e.scratchBytes = before;
+  e.when(e.compare(arith::CmpIPredicate::slt, rows, e.index(least)),
+         [&] { few = kernel.emit(); });
+  // Both share one piece of scratch.
+  e.scratchBytes = SymExpr::max(most, e.scratchBytes);
+  SymExpr isMany = SymExpr::min(
+      SymExpr::floorDiv(kernel.rowCount(), SymExpr(least)), SymExpr(1));
+  auto either = [&](const SymExpr &x, const SymExpr &y) {
+    return x + isMany * (y - x);
+  };
+  few.grain = either(few.grain, many.grain);
+  few.passes = either(few.passes, many.passes);
+  few.shared = SymExpr::max(few.shared, many.shared);
+  few.scratch = e.scratchBytes;
+  return few;
 }

@@ -57,12 +57,25 @@ bool lowering::multipliesPairs(pipe::KernelOp kernel) {
   });
 }
 
+bool lowering::hasOwnCode(pipe::KernelOp kernel, const Isa &isa) {
+  if (multipliesPairs(kernel))
+    return isa.dotBF16;
+  if (kernel.getAlgorithm() != "contraction" || !isa.tiles)
+    return false;
+  return llvm::any_of(
+      kernel.getBody().front().getOps<AggregateOp>(), [](AggregateOp op) {
+        auto match = plan::matchContraction(op);
+        return match && (hasPanels(match->left) || hasPanels(match->right)) &&
+               *plan::product(match->k).asConst() % (kPairDepth * kTileRows) == 0;
+      });
+}
+
 /// What the plan chose for the level, or for all of them.
-static int64_t designValue(KernelEmitter &e, StringRef name) {
+static int64_t designValue(KernelEmitter &e, StringRef level, StringRef name) {
   auto design = e.kernel.getDesign();
   if (!design)
     return 0;
-  auto attr = design->getAs<IntegerAttr>(e.target.name + "_" + name.str());
+  auto attr = design->getAs<IntegerAttr>((level + "_" + name).str());
   if (!attr)
     attr = design->getAs<IntegerAttr>(name);
   return attr ? attr.getInt() : 0;
@@ -137,15 +150,18 @@ LogicalResult ContractionKernel::matchPanels() {
 }
 
 LogicalResult ContractionKernel::chooseBlocks() {
-  int64_t rowBlock = designValue(e, "rows");
-  int64_t slice = designValue(e, "slice");
+  // What does not multiply on tiles does as the level below.
+  bool below = canSplit() && !split && !e.target.base.empty();
+  StringRef level = below ? e.target.base : e.target.name;
+  int64_t rowBlock = designValue(e, level, "rows");
+  int64_t slice = designValue(e, level, "slice");
   if (rowBlock <= 0 || slice <= 0 || (slice < k && slice % kPairDepth))
     return e.kernel.emitError("the plan gives no block of rows or slice of k");
   grid.rowBlock = llvm::alignTo(rowBlock, e.target.rowUnit);
   grid.wholeRows = needsWholeRows(root, form.aggregate);
-  grid.packs = packs();
+  grid.packs = packs() || split;
   // Tiles take whole steps, whatever other levels do.
-  if (packs() && e.target.tiles)
+  if ((packs() || split) && e.target.tiles)
     slice = llvm::alignTo(slice, kPairDepth * kTileRows);
   chooseSlices(slice);
   if (blocks && !readsInPlace())
@@ -153,7 +169,7 @@ LogicalResult ContractionKernel::chooseBlocks() {
   waits = slices.size() > 1 || grid.wholeRows;
   ldc = waits ? grid.panels * width : width;
   grid.rowBytes = ldc * 4;
-  if (usesTiles() && waits) {
+  if ((usesTiles() || split) && waits) {
     // Tiles of one row of them do not share level-1 sets.
     tilePitch = 2 * kTileRows * kTileRows + kRowPadding;
     tileRowPitch = grid.panels * width / kTileRows * tilePitch;

@@ -38,6 +38,9 @@ mlir::FailureOr<KernelCost> emitScan(KernelEmitter &e);
 /// be of bf16, for which a level that multiplies pairs has code of its own?
 bool multipliesPairs(pipe::KernelOp kernel);
 
+/// Does the level have code of its own for the kernel, which its base lacks?
+bool hasOwnCode(pipe::KernelOp kernel, const Isa &isa);
+
 /// So many lanes or more, in an odd number of cache lines: rows of scratch do not
 /// share level-1 sets then.
 inline int64_t oddLines(int64_t lanes) {

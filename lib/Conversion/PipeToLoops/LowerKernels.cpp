@@ -137,10 +137,12 @@ joinery::lowerKernels(ModuleOp module, ArrayRef<const Isa *> isas,
         base = &other;
     // A level that would only repeat its base is left out.
     if (base && llvm::none_of(module.getOps<pipe::KernelOp>(),
-                              lowering::multipliesPairs))
+                              [&](pipe::KernelOp kernel) {
+                                return lowering::hasOwnCode(kernel, *isa);
+                              }))
       continue;
     for (auto kernel : module.getOps<pipe::KernelOp>()) {
-      if (base && !lowering::multipliesPairs(kernel)) {
+      if (base && !lowering::hasOwnCode(kernel, *isa)) {
         level.kernels.push_back(base->kernels[level.kernels.size()]);
         continue;
       }

@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-//   joinery-tile-compile MODEL PREFIX
+//   joinery-tile-compile MODEL PREFIX PRECISION
 //
-// Compiles in bf16 for one level, called avx2 so that any runtime takes it,
+// Compiles for one level, called avx2 so that any runtime takes it,
 // whose contractions are on tiles. To be run with the emulator preloaded.
 //
 //===----------------------------------------------------------------------===//
@@ -20,8 +20,8 @@
 using namespace joinery;
 
 int main(int argc, char **argv) {
-  if (argc != 3) {
-    llvm::errs() << "usage: joinery-tile-compile MODEL PREFIX\n";
+  if (argc != 4) {
+    llvm::errs() << "usage: joinery-tile-compile MODEL PREFIX PRECISION\n";
     return int(Outcome::Usage);
   }
   mlir::DialectRegistry registry;
@@ -31,7 +31,7 @@ int main(int argc, char **argv) {
   CompileOptions options;
   options.input = argv[1];
   options.prefix = argv[2];
-  options.precision = "bf16";
+  options.precision = argv[3];
   options.artifacts = {Artifact::Shared, Artifact::Store};
   options.isas = {test::tilesOnAvx2("avx2")};
   return int(compileModel(&context, options));
