@@ -122,9 +122,10 @@ plan::contractionBlocks(int64_t k, int64_t n, int64_t width, bool wholeRows,
   // results that wait go to the level-2 cache and back with each slice of k. With
   // tiles, what of a panel does not stay in the level-1 cache comes from there as
   // well, once for each block of registers (measured at k = 768 and 3072).
-  // Splitting a panel takes longer than reading it.
-  constexpr double fromCache = 16, panelFromCache = 48;
-  double fromMemory = splits ? 6 : 16;
+  // Splitting a panel takes longer than reading it, and results pass the cache
+  // between more products.
+  constexpr double panelFromCache = 48;
+  double fromMemory = splits ? 6 : 16, fromCache = splits ? 32 : 16;
   int64_t resident = isa.tiles && !splits
                          ? kResidentSteps * kPairDepth * kTileRows
                          : INT64_MAX;

@@ -102,7 +102,7 @@ private:
                  mlir::ValueRange later, mlir::Value terms);
   llvm::SmallVector<mlir::Value>
   emitTermProducts(TileOps &ops, mlir::Value rows, mlir::Value panel,
-                   mlir::ValueRange sums);
+                   mlir::ValueRange sums, llvm::function_ref<void()> between);
   void emitSplitBlock(const ContractionBlock &block, const Slice &slice,
                       mlir::Value results);
 

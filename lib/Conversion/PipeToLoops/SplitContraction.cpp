@@ -141,10 +141,13 @@ void ContractionKernel::emitTerms(Value from, Value to, ValueRange source,
   });
 }
 
-/// The products of one step: rows at `rows`, terms of two tiles at `panel`.
-SmallVector<Value> ContractionKernel::emitTermProducts(TileOps &ops, Value rows,
-                                                       Value panel,
-                                                       ValueRange sums) {
+/// The products of one step: rows at `rows`, terms of two tiles at `panel`. Does
+/// `between` before the last: the next step's loads should follow as soon as a
+/// processor looks ahead.
+SmallVector<Value>
+ContractionKernel::emitTermProducts(TileOps &ops, Value rows, Value panel,
+                                    ValueRange sums,
+                                    function_ref<void()> between) {
   Type f32 = e.b.getF32Type();
   Value rowStride = e.index(4 * packedLda), line = e.index(4 * kTile);
   SmallVector<Value> result(sums);
@@ -159,6 +162,8 @@ SmallVector<Value> ContractionKernel::emitTermProducts(TileOps &ops, Value rows,
                    e.index((i * grid.rowBlock + tile * kTile) * packedLda), f32),
           rowStride, TileReuse::Often);
     left = i;
+    if (std::pair(i, j) == std::end(kTermProducts)[-1])
+      between();
     for (int64_t column : {0, 1}) {
       Value b = ops.loadPanel(
           e.offset(panel, e.index((j * 2 + column) * kTileLanes), f32), line,
@@ -242,11 +247,14 @@ void ContractionKernel::emitSplitBlock(const ContractionBlock &block,
           ops.startSums(continues, ValueRange(to), sumStride),
           [&](Value step, ValueRange sums) -> SmallVector<Value> {
             Value from = e.mul(e.add(done, step), perStep);
-            emitTerms(from, e.min(e.add(from, perStep), pairs), source, later,
-                      terms[1]);
+            auto split = [&] {
+              emitTerms(from, e.min(e.add(from, perStep), pairs), source, later,
+                        terms[1]);
+            };
             return emitTermProducts(
                 ops, e.offset(rows, e.mul(step, e.index(kTile)), f32),
-                e.offset(terms[0], e.mul(step, e.index(kStepLanes)), f32), sums);
+                e.offset(terms[0], e.mul(step, e.index(kStepLanes)), f32), sums,
+                split);
           });
       for (int i = 0; i < 4; ++i)
         ops.storeSums(sums[i], to[i], sumStride);
