@@ -38,8 +38,9 @@ struct Target {
   /// The part of a chain's waiting that other rows do not fill.
   double exposedLatency = 0.3;
 
-  /// A product of tiles, a tile's load, one from the level-2 cache, and a store.
-  double tileProduct = 16, tileLoad = 8, tileStream = 44, tileStore = 16;
+  /// A product of tiles, a tile's load, one from the level-2 cache, and a store:
+  /// what loops took for them, for a product waits for its tiles.
+  double tileProduct = 16, tileLoad = 24, tileStream = 44, tileStore = 16;
 
   //===--- Overheads ------------------------------------------------------===//
   /// A step's dispatch, a call of a kernel, a worker that takes part.

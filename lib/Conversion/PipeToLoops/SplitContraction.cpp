@@ -160,7 +160,7 @@ ContractionKernel::emitTermProducts(TileOps &ops, Value rows, Value panel,
       a[tile] = ops.loadRows(
           e.offset(rows,
                    e.index((i * grid.rowBlock + tile * kTile) * packedLda), f32),
-          rowStride, TileReuse::Often);
+          rowStride, TileReuse::Once);
     left = i;
     if (std::pair(i, j) == std::end(kTermProducts)[-1])
       between();
