@@ -147,11 +147,12 @@ std::optional<plan::PackedView> plan::packedViewOf(Value value) {
   return result;
 }
 
-Value plan::storedBase(Value value) {
-  if (auto packed = packedViewOf(value))
-    return packed->view.base;
-  return viewOf(value).base;
+plan::View plan::storedViewOf(Value value) {
+  auto packed = packedViewOf(value);
+  return packed ? packed->view : viewOf(value);
 }
+
+Value plan::storedBase(Value value) { return storedViewOf(value).base; }
 
 std::optional<SymExpr> plan::viewOffset(const View &view, RelType stored) {
   SymExpr offset;

@@ -64,7 +64,9 @@ struct PackedView {
 };
 std::optional<PackedView> packedViewOf(mlir::Value value);
 
-/// The stored relation behind a view, packed or not.
+/// The view through which a value reads a stored relation, packed or not, and
+/// that relation.
+View storedViewOf(mlir::Value value);
 mlir::Value storedBase(mlir::Value value);
 
 /// The offset of a view in a base stored in the order of `layout` (plain

@@ -137,6 +137,7 @@ plan::contractionBlocks(int64_t k, int64_t n, int64_t width, bool wholeRows,
         parts == 1 ? k : llvm::alignTo(llvm::divideCeil(k, parts), step);
     int64_t count = llvm::divideCeil(k, slice);
     bool waiting = wholeRows || count > 1;
+    // Split, it is the terms of two parts (SplitContraction.cpp).
     int64_t panel = splits ? 48 << 10 : slice * columns * weightBytes;
     int64_t results = waiting ? llvm::alignTo(n, width) : columns;
     int64_t perRow = slice * rowElement + results * element;

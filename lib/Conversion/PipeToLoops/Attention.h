@@ -80,10 +80,11 @@ private:
                      const Segment &segment);
   /// The distance of two rows in lanes of 32 bits.
   mlir::Value laneStride(const AttentionOperand &operand);
-  /// Does `body` for each part of an operand's `lanes` that lie side by side:
-  /// where its rows begin, its first lane, and how many lanes it has.
+  /// Does `body` for each part of an operand's `count` lanes or columns that lie
+  /// side by side, `inBlock` of them in a block: where its rows begin, its first
+  /// one, and how many it has.
   void forEachPart(const AttentionOperand &operand, mlir::Value rows,
-                   int64_t lanes,
+                   int64_t count, int64_t inBlock,
                    llvm::function_ref<void(mlir::Value, int64_t, int64_t)> body);
   void emitBlock(const Task &task, mlir::Value s0);
   // On tile registers (TileAttention.cpp).

@@ -66,15 +66,15 @@ Value Attention::laneStride(const AttentionOperand &operand) {
 }
 
 void Attention::forEachPart(
-    const AttentionOperand &operand, Value rows, int64_t lanes,
+    const AttentionOperand &operand, Value rows, int64_t count, int64_t inBlock,
     function_ref<void(Value, int64_t, int64_t)> body) {
   if (!operand.blocks) {
-    body(rows, 0, lanes);
+    body(rows, 0, count);
     return;
   }
   Value pitch = e.value(operand.blocks.pitch());
-  for (int64_t lane = 0; lane < lanes; lane += kTileRows) {
-    body(rows, lane, kTileRows);
+  for (int64_t first = 0; first < count; first += inBlock) {
+    body(rows, first, inBlock);
     rows = e.offset(rows, pitch, e.b.getBF16Type());
   }
 }
@@ -106,13 +106,12 @@ void Attention::emitTask(Value number) {
                     : pairs ? getOrCreatePackRowPairs(module, e.target)
                             : getOrCreateCopyRows(module, e.target);
   Value valueRows = rowsAt(v, task.keys, task.keysSegment);
-  int64_t perLane = v.blocks ? kPairDepth : 1;
-  forEachPart(v, valueRows, width / perLane,
-              [&](Value from, int64_t first, int64_t lanes) {
-    Value to = e.offset(at(valuesAt), e.index(first * perLane), b.getF32Type());
+  forEachPart(v, valueRows, width, kBlockColumns,
+              [&](Value from, int64_t first, int64_t columns) {
+    Value to = e.offset(at(valuesAt), e.index(first), b.getF32Type());
     func::CallOp::create(b, e.loc, packValues,
                          ValueRange{from, e.value(v.stride), task.list,
-                                    task.kept, e.index(lanes * perLane), to,
+                                    task.kept, e.index(columns), to,
                                     e.index(valueLanes)});
   });
   if (usesTiles())
@@ -168,7 +167,7 @@ void Attention::emitBlock(const Task &task, Value s0) {
     Value to = at(queryRowsAt);
     Value direct = LLVM::ZeroOp::create(b, loc, to.getType());
     if (q.half)
-      forEachPart(q, queries, depthLanes,
+      forEachPart(q, queries, depthLanes, kTileRows,
                   [&](Value from, int64_t first, int64_t lanes) {
         func::CallOp::create(b, loc, getOrCreateCopyRows(module, e.target),
                              ValueRange{from, stride, direct, count,

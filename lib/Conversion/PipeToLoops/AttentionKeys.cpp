@@ -111,7 +111,7 @@ void Attention::packKeys(const Task &task) {
            // The panel of keys t0.. begins after t0 columns of all depths.
            Value panel =
                e.offset(at(keysAt), e.mul(t0, e.index(depthLanes)), f32);
-           forEachPart(k, source, depthLanes,
+           forEachPart(k, source, depthLanes, kTileRows,
                        [&](Value from, int64_t first, int64_t lanes) {
              Value to = e.offset(panel, e.index(first * keyPanel), f32);
              func::CallOp::create(b, e.loc, transpose,

@@ -91,13 +91,13 @@ private:
   int64_t nextK0(const Slice &slice) const {
     return slice.k0 + slice.depth < k ? slice.k0 + slice.depth : 0;
   }
+
   // f32 on tile registers (SplitContraction.cpp).
   struct PanelParts;
+  struct PanelPart;
   void allocateTerms();
   void splitBlock(const ContractionBlock &block, const Slice &slice);
-  mlir::Value stepsOf(const PanelParts &parts, mlir::Value position);
-  mlir::Value partAt(const PanelParts &parts, mlir::Value position,
-                     int64_t tile);
+  PanelPart partAt(const PanelParts &parts, mlir::Value position);
   void emitTerms(mlir::Value from, mlir::Value to, mlir::ValueRange source,
                  mlir::ValueRange later, mlir::Value terms);
   llvm::SmallVector<mlir::Value>
@@ -132,8 +132,8 @@ private:
   /// Results of all panels wait for the last slice, or for the epilogue.
   bool waits = false;
   int64_t ldc = 0;
-  /// Results that wait for tiles are tiles: elements from one to the next, and
-  /// from one block of 32 rows to the next.
+  /// Results that wait for tiles, or for terms of k, are tiles: elements from one
+  /// to the next, and from one block of 32 rows to the next.
   int64_t tilePitch = 0, tileRowPitch = 0;
 
   mlir::ModuleOp module;
@@ -154,9 +154,8 @@ private:
   /// Sums of two blocks of tiles, whose epilogue comes later.
   mlir::Value pending[2];
   int64_t packedLda = 0;
-  /// Terms of a part of the panel, of this one and the next, and the sums of two
-  /// tiles of columns for all rows of a block.
-  mlir::Value panelTerms[2], partSums;
+  /// Terms of a part of the panel, of this one and the next.
+  mlir::Value panelTerms[2];
 };
 
 } // namespace joinery::lowering

@@ -169,10 +169,10 @@ LogicalResult ContractionKernel::chooseBlocks() {
   waits = slices.size() > 1 || grid.wholeRows;
   ldc = waits ? grid.panels * width : width;
   grid.rowBytes = ldc * 4;
-  if ((usesTiles() || split) && waits) {
+  if (split || (usesTiles() && waits)) {
     // Tiles of one row of them do not share level-1 sets.
     tilePitch = 2 * kTileRows * kTileRows + kRowPadding;
-    tileRowPitch = grid.panels * width / kTileRows * tilePitch;
+    tileRowPitch = (waits ? grid.panels * width / kTileRows : 2) * tilePitch;
     grid.rowBytes = llvm::divideCeil(tileRowPitch * 4, 2 * kTileRows);
   }
   grid.sharedRows = std::min(kSharedRows, kSharedBytes / grid.rowBytes) /

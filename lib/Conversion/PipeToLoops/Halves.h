@@ -26,6 +26,8 @@ inline constexpr llvm::StringLiteral kHalfResult = "pipe.half_result";
 bool isHalf(pipe::KernelOp kernel, const Isa &isa, int64_t input);
 bool hasHalfResult(pipe::KernelOp kernel, const Isa &isa);
 
+inline constexpr int64_t kHalfBytes = 2;
+
 /// Columns of a block: what a row of a tile holds, a cache line.
 inline constexpr int64_t kBlockColumns = kPairDepth * kTileRows;
 

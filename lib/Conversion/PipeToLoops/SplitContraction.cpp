@@ -28,11 +28,9 @@ namespace {
 constexpr int64_t kTile = kTileRows, kBlock = 2 * kTile;
 /// Elements of k in a step, steps in a part.
 constexpr int64_t kStep = kPairDepth * kTile, kPartSteps = 4;
-/// Lanes of a tile, of the terms of two tiles of columns for a step, and from a
-/// tile of sums (16 columns of 32 rows) to the next.
+/// Lanes of a tile, and of the terms of two tiles of columns for a step.
 constexpr int64_t kTileLanes = kTile * kTile;
 constexpr int64_t kStepLanes = kTerms * 2 * kTileLanes;
-constexpr int64_t kSumsPitch = 2 * kTileLanes + kRowPadding;
 } // namespace
 
 bool ContractionKernel::canSplit() const {
@@ -48,8 +46,6 @@ void ContractionKernel::allocateTerms() {
   packed = e.allocateElements(kTerms * grid.rowBlock * packedLda);
   for (Value &terms : panelTerms)
     terms = e.allocateElements(kPartSteps * kStepLanes);
-  if (!waits)
-    partSums = e.allocateElements(grid.rowBlock / kBlock * 2 * kSumsPitch);
 }
 
 void ContractionKernel::splitBlock(const ContractionBlock &block,
@@ -64,31 +60,37 @@ void ContractionKernel::splitBlock(const ContractionBlock &block,
   });
 }
 
-/// Two tiles of columns for some steps of k, and the order in which they come.
+/// The parts of a slice's panels, part by part of two tiles of columns.
 struct ContractionKernel::PanelParts {
   Value first, last; // tiles of columns
-  int64_t k0, steps, count; // of a slice, and its parts
+  int64_t k0, steps, count; // of the slice, and of parts along k
 };
 
-Value ContractionKernel::stepsOf(const PanelParts &parts, Value position) {
-  Value part = arith::RemUIOp::create(e.b, e.loc, position,
-                                      e.index(parts.count));
-  Value before = e.mul(part, e.index(kPartSteps));
-  return e.min(e.sub(e.index(parts.steps), before), e.index(kPartSteps));
-}
+/// Two tiles of columns for some steps of k.
+struct ContractionKernel::PanelPart {
+  Value tile, along; // its first tile of columns, its number along k
+  Value steps, source[2]; // where its tiles' rows of the panel are
+};
 
-/// Where the panel's rows of tile `tile` are for a part.
-Value ContractionKernel::partAt(const PanelParts &parts, Value position,
-                                int64_t tile) {
+ContractionKernel::PanelPart
+ContractionKernel::partAt(const PanelParts &parts, Value position) {
   Value number = arith::DivUIOp::create(e.b, e.loc, position,
                                         e.index(parts.count));
-  Value part = e.sub(position, e.mul(number, e.index(parts.count)));
-  Value column = e.add(parts.first,
-                       e.add(e.mul(number, e.index(2)), e.index(tile)));
-  // Where a single tile is left over, both are the same.
-  column = e.min(column, e.sub(parts.last, e.index(1)));
-  Value rows = e.mul(part, e.index(kPartSteps * kStep * width));
-  return e.offset(tileAt(column, parts.k0), rows, e.b.getF32Type());
+  PanelPart part;
+  part.tile = e.add(parts.first, e.mul(number, e.index(2)));
+  part.along = e.sub(position, e.mul(number, e.index(parts.count)));
+  part.steps = e.min(e.sub(e.index(parts.steps),
+                           e.mul(part.along, e.index(kPartSteps))),
+                     e.index(kPartSteps));
+  Value rows = e.mul(part.along, e.index(kPartSteps * kStep * width));
+  for (int64_t tile : {0, 1}) {
+    // Where a single tile is left over, both are the same.
+    Value column = e.min(e.add(part.tile, e.index(tile)),
+                         e.sub(parts.last, e.index(1)));
+    part.source[tile] =
+        e.offset(tileAt(column, parts.k0), rows, e.b.getF32Type());
+  }
+  return part;
 }
 
 /// Splits pairs [from, to) of rows of the panel at `source`.
@@ -189,67 +191,56 @@ void ContractionKernel::emitSplitBlock(const ContractionBlock &block,
   parts.k0 = slice.k0;
   parts.steps = slice.depth / kStep;
   parts.count = llvm::divideCeil(parts.steps, kPartSteps);
-  Value columns = e.ceilDiv(e.sub(parts.last, parts.first), 2);
-  Value end = e.mul(columns, e.index(parts.count));
+  Value end = e.mul(e.ceilDiv(e.sub(parts.last, parts.first), 2),
+                    e.index(parts.count));
   Value final = e.sub(end, e.index(1));
   Value blocks = e.ceilDiv(block.count, kBlock);
   Value sumStride = e.index(4 * kTile);
-  auto both = [&](Value position) {
-    return SmallVector<Value>{partAt(parts, position, 0),
-                              partAt(parts, position, 1)};
-  };
-  auto pairsOf = [&](Value position) {
-    return e.mul(stepsOf(parts, position), e.index(kTile));
-  };
-  emitTerms(e.index(0), pairsOf(e.index(0)), both(e.index(0)), {},
+  PanelPart start = partAt(parts, e.index(0));
+  emitTerms(e.index(0), e.mul(start.steps, e.index(kTile)), start.source, {},
             panelTerms[0]);
   e.loop(e.index(0), end, e.index(1), {panelTerms[0], panelTerms[1]},
          [&](Value position, ValueRange terms) -> SmallVector<Value> {
-    Value number =
-        arith::DivUIOp::create(b, loc, position, e.index(parts.count));
-    Value part = e.sub(position, e.mul(number, e.index(parts.count)));
-    Value tile = e.add(parts.first, e.mul(number, e.index(2)));
+    PanelPart here = partAt(parts, position);
     Value single = e.compare(arith::CmpIPredicate::sge,
-                             e.add(tile, e.index(1)), parts.last);
-    Value steps = stepsOf(parts, position);
+                             e.add(here.tile, e.index(1)), parts.last);
     // The next part's terms are made between this one's products.
-    Value next = e.min(e.add(position, e.index(1)), final);
+    PanelPart next = partAt(parts, e.min(e.add(position, e.index(1)), final));
+    PanelPart later = partAt(parts, e.min(e.add(position, e.index(2)), final));
     Value more = e.compare(arith::CmpIPredicate::slt, position, final);
-    Value pairs = e.select(more, pairsOf(next), e.index(0));
-    Value perStep = e.ceilDiv(pairs, e.mul(blocks, steps));
-    SmallVector<Value> source = both(next);
-    SmallVector<Value> later = both(e.min(e.add(position, e.index(2)), final));
+    Value pairs = e.select(more, e.mul(next.steps, e.index(kTile)), e.index(0));
+    Value perStep = e.ceilDiv(pairs, e.mul(blocks, here.steps));
+    // Results that do not wait begin with these columns.
+    Value columns = e.mul(here.tile, e.index(tilePitch));
+    Value sumsAt =
+        results ? results
+                : e.offset(tile, e.sub(e.index(0), columns), f32);
     Value continues =
         slice.k0 ? arith::ConstantOp::create(b, loc, b.getBoolAttr(true))
                        .getResult()
-                 : e.compare(arith::CmpIPredicate::sgt, part, e.index(0));
-    Value along = e.mul(part, e.index(kPartSteps * kTile));
+                 : e.compare(arith::CmpIPredicate::sgt, here.along, e.index(0));
+    Value along = e.mul(here.along, e.index(kPartSteps * kTile));
     e.loop(e.index(0), blocks, e.index(1), {},
            [&](Value number, ValueRange) -> SmallVector<Value> {
       Value to[4];
-      int64_t pitch = results ? tilePitch : kSumsPitch;
-      if (results)
-        to[0] = e.offset(results,
-                         e.add(e.mul(number, e.index(tileRowPitch)),
-                               e.mul(tile, e.index(pitch))),
-                         f32);
-      else
-        to[0] = e.offset(partSums, e.mul(number, e.index(2 * pitch)), f32);
-      to[1] = e.offset(to[0], e.select(single, e.index(0), e.index(pitch)), f32);
+      to[0] = e.offset(
+          sumsAt, e.add(e.mul(number, e.index(tileRowPitch)), columns), f32);
+      to[1] = e.offset(to[0], e.select(single, e.index(0), e.index(tilePitch)),
+                       f32);
       for (int i : {2, 3})
         to[i] = e.offset(to[i - 2], e.index(kTileLanes), f32);
       Value rows = e.offset(
           packed,
           e.add(e.mul(number, e.index(kBlock * packedLda)), along), f32);
-      Value done = e.mul(number, steps);
+      Value done = e.mul(number, here.steps);
       auto sums = e.loop(
-          e.index(0), steps, e.index(1),
+          e.index(0), here.steps, e.index(1),
           ops.startSums(continues, ValueRange(to), sumStride),
           [&](Value step, ValueRange sums) -> SmallVector<Value> {
             Value from = e.mul(e.add(done, step), perStep);
             auto split = [&] {
-              emitTerms(from, e.min(e.add(from, perStep), pairs), source, later,
-                        terms[1]);
+              emitTerms(from, e.min(e.add(from, perStep), pairs), next.source,
+                        later.source, terms[1]);
             };
             return emitTermProducts(
                 ops, e.offset(rows, e.mul(step, e.index(kTile)), f32),
@@ -261,18 +252,14 @@ void ContractionKernel::emitSplitBlock(const ContractionBlock &block,
       return {};
     });
     if (!results)
-      e.when(e.compare(arith::CmpIPredicate::eq, part,
+      e.when(e.compare(arith::CmpIPredicate::eq, here.along,
                        e.index(parts.count - 1)),
              [&] {
-               Value before = e.mul(tile, e.index(-kSumsPitch));
-               Value from = e.mul(tile, e.index(kTile));
+               Value from = e.mul(here.tile, e.index(kTile));
                Value to = e.min(e.add(from, e.index(kBlock)),
                                 e.min(e.mul(parts.last, e.index(kTile)),
                                       e.index(n)));
-               emitTile(e,
-                        {form.aggregate, e.offset(partSums, before, f32),
-                         2 * kSumsPitch, from, this->rows, ns, kSumsPitch},
-                        {}, block.row0, block.count, from, to);
+               epilogue(block, sumsAt, from, from, to);
              });
     return {terms[1], terms[0]};
   });

@@ -29,7 +29,7 @@ using namespace joinery::lowering;
 namespace {
 constexpr int64_t kTile = kTileRows, kBlock = 2 * kTile;
 /// What a row of a tile takes.
-constexpr int64_t kLine = 64, kHalfBytes = 2;
+constexpr int64_t kLine = 64;
 } // namespace
 
 bool ContractionKernel::usesTiles() const {

@@ -23,7 +23,6 @@ static SymExpr least(const SymExpr &a, const SymExpr &b) {
   return SymExpr::min(a, b);
 }
 
-static constexpr int64_t kHalfBytes = 2;
 
 static int64_t bytesOf(Type element) {
   return std::max<int64_t>(1, element.getIntOrFloatBitWidth() / 8);

@@ -25,17 +25,11 @@ using namespace joinery;
 using namespace joinery::lowering;
 using namespace joinery::rel;
 
-/// The view through which `value` reads its stored base.
-static plan::View storedView(Value value) {
-  auto packed = plan::packedViewOf(value);
-  return packed ? packed->view : plan::viewOf(value);
-}
-
 /// Can tiles read the operand where a row of its base is `columns` elements that
 /// lie in blocks? What a product folds must begin with a block and be whole
 /// blocks, and its rows must be rows of the base.
 static bool readsBlocks(const RoundedOperand &operand, int64_t columns) {
-  plan::View view = storedView(operand.value);
+  plan::View view = plan::storedViewOf(operand.value);
   auto stored = cast<RelType>(view.base.getType());
   auto offset = plan::viewOffset(view, stored);
   auto size = plan::product(operand.columns).asConst();
@@ -48,9 +42,8 @@ static bool readsBlocks(const RoundedOperand &operand, int64_t columns) {
   auto step = plan::chain(*offset, folded);
   if (!step || !step->isConst(1))
     return false;
-  // The rows of a contraction are read where they are, one run of all of them.
-  if (isa<AggregateOp>(*operand.product->user_begin()) && !packed &&
-      (!walk || !walk->rows.outer.empty()))
+  // Rows are read where they are, one run of all of them.
+  if (!packed && (!walk || !walk->rows.outer.empty()))
     return false;
   auto type = cast<RelType>(operand.value.getType());
   auto extent = [&](StringRef symbol) -> std::optional<SymExpr> {

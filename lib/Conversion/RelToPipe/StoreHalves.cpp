@@ -26,8 +26,7 @@ using namespace joinery::rel;
 /// True if pairs along `columns` are whole lanes of 32 bits: of all strides only
 /// that of one of these columns is odd, and it is 1.
 static bool holdsLanes(Value value, ArrayRef<Column> columns) {
-  auto packed = plan::packedViewOf(value);
-  plan::View view = packed ? packed->view : plan::viewOf(value);
+  plan::View view = plan::storedViewOf(value);
   auto offset = plan::viewOffset(view, cast<RelType>(view.base.getType()));
   auto size = plan::product(columns).asConst();
   if (!offset || !size || *size % kPairDepth)
