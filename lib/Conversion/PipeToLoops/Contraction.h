@@ -65,6 +65,8 @@ private:
   mlir::Value sharedResults(const ContractionBlock &block);
   void epilogue(const ContractionBlock &block, mlir::Value results,
                 mlir::Value shift, mlir::Value from, mlir::Value to);
+  /// What waits at `results`, beginning with lane `shift`.
+  ResultTile waitingTile(mlir::Value results, mlir::Value shift);
 
   // On tile registers (TileContraction.cpp).
   struct TileBlock;
@@ -132,6 +134,17 @@ private:
   /// Results of all panels wait for the last slice, or for the epilogue.
   bool waits = false;
   int64_t ldc = 0;
+  /// What waits for whole rows instead of the sums, or null: the sums after all
+  /// that follows them column by column.
+  mlir::Value ready;
+  /// What is joined to the sums of a row and comes from memory, such as a residual.
+  struct Beside {
+    mlir::BlockArgument buffer;
+    SymExpr offset;
+  };
+  llvm::SmallVector<Beside> beside;
+  void findBeside(mlir::Value value);
+  void fetchBeside(mlir::Value row0, mlir::Value count, mlir::Value lane);
   /// Results that wait for tiles, or for terms of k, are tiles: elements from one
   /// to the next, and from one block of 32 rows to the next.
   int64_t tilePitch = 0, tileRowPitch = 0;

@@ -66,7 +66,7 @@ void ContractionKernel::allocate() {
   if (packs())
     packed = e.allocateElements(
         (readsInPlace() ? 2 * kTileRows : grid.rowBlock) * packedLda);
-  if (usesTiles() && !waits)
+  if (usesTiles() && (!waits || ready))
     for (Value &sums : pending)
       sums = e.allocateElements(4 * kTileRows * kTileRows);
   if (operands == Operands::DecodedPairs && e.target.decodeRows > 0)
@@ -108,10 +108,18 @@ void ContractionKernel::multiply(Value rowsAt, Value stride, Value panel,
 /// beginning with lane `shift`.
 void ContractionKernel::epilogue(const ContractionBlock &block, Value results,
                                  Value shift, Value from, Value to) {
-  emitTile(e,
-           {form.aggregate, results, tilePitch ? tileRowPitch : ldc, shift, rows,
-            ns, tilePitch},
-           {}, block.row0, block.count, from, to);
+  emitTile(e, waitingTile(results, shift), {}, block.row0, block.count, from,
+           to);
+}
+
+ResultTile ContractionKernel::waitingTile(Value results, Value shift) {
+  return {ready ? ready : form.aggregate.getResult(),
+          results,
+          tilePitch ? tileRowPitch : ldc,
+          shift,
+          rows,
+          ns,
+          tilePitch};
 }
 
 Value ContractionKernel::sharedResults(const ContractionBlock &block) {

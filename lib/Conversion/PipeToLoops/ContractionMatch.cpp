@@ -30,6 +30,26 @@ static bool needsWholeRows(Value value, Operation *contraction) {
   });
 }
 
+/// What the only chain of joins makes of a contraction, key by key, before anything
+/// else looks at it: null if that is the contraction itself.
+static Value joinedSums(AggregateOp contraction) {
+  auto keysOf = [](Value value) {
+    std::set<StringRef> names;
+    for (Column column : cast<RelType>(value.getType()).getColumns())
+      names.insert(column.getName());
+    return names;
+  };
+  Value sums = contraction.getResult(), joined = sums;
+  while (joined.hasOneUse()) {
+    auto join = dyn_cast<JoinOp>(*joined.user_begin());
+    if (!join || keysOf(join.getResult()) != keysOf(sums) ||
+        !join.getType().getElementType().isF32())
+      break;
+    joined = join.getResult();
+  }
+  return joined == sums ? Value() : joined;
+}
+
 bool lowering::hasPanels(Value value) {
   Value base = plan::tableViewOf(value).base;
   auto type = cast<RelType>(base.getType());
@@ -68,6 +88,25 @@ bool lowering::hasOwnCode(pipe::KernelOp kernel, const Isa &isa) {
         return match && (hasPanels(match->left) || hasPanels(match->right)) &&
                *plan::product(match->k).asConst() % (kPairDepth * kTileRows) == 0;
       });
+}
+
+/// Finds what is joined to the sums, up to `value`, that is stored row by row.
+void ContractionKernel::findBeside(Value value) {
+  if (auto join = value.getDefiningOp<JoinOp>()) {
+    for (Value input : join.getInputs())
+      findBeside(input);
+    return;
+  }
+  plan::View view = plan::viewOf(value);
+  auto argument = dyn_cast<BlockArgument>(view.base);
+  auto type = cast<RelType>(value.getType());
+  bool perRow = llvm::all_of(rows, [&](Column column) {
+    return type.has(column.getName());
+  });
+  if (!argument || !perRow || rows.empty())
+    return;
+  if (auto offset = plan::viewOffset(view, cast<RelType>(view.base.getType())))
+    beside.push_back({argument, *offset});
 }
 
 /// What the plan chose for the level, or for all of them.
@@ -168,8 +207,15 @@ LogicalResult ContractionKernel::chooseBlocks() {
     return e.kernel.emitError("rows in blocks are for tiles alone");
   waits = slices.size() > 1 || grid.wholeRows;
   ldc = waits ? grid.panels * width : width;
+  if (usesTiles() && grid.wholeRows)
+    ready = joinedSums(form.aggregate);
+  if (usesTiles() && (!waits || ready))
+    findBeside(ready ? ready : root);
+  bool oneSlice = slices.size() == 1;
+  if (ready && oneSlice)
+    ldc = oddLines(ldc);
   grid.rowBytes = ldc * 4;
-  if (split || (usesTiles() && waits)) {
+  if (split || (usesTiles() && waits && !(ready && oneSlice))) {
     // Tiles of one row of them do not share level-1 sets.
     tilePitch = 2 * kTileRows * kTileRows + kRowPadding;
     tileRowPitch = (waits ? grid.panels * width / kTileRows : 2) * tilePitch;

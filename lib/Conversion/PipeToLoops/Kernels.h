@@ -61,17 +61,21 @@ void emitLanes(KernelEmitter &e, mlir::Value root, const Keys &row,
                llvm::ArrayRef<rel::Column> columns, mlir::Value from,
                mlir::Value to, bool whole);
 
-/// Results of a contraction that wait in scratch: a row for each key of `rows`,
-/// `stride` elements apart, that begins with number `firstLane` of the lanes.
+/// Values of a relation that wait in scratch, results of a contraction above all: a
+/// row for each key of `rows`, `stride` elements apart, that begins with number
+/// `firstLane` of the lanes.
 struct ResultTile {
-  rel::AggregateOp contraction;
-  mlir::Value results;
+  mlir::Value relation, results;
   int64_t stride;
   mlir::Value firstLane;
   llvm::ArrayRef<rel::Column> rows, lanes;
   /// Where the results are tiles of 16 lanes by 32 rows: the distance of two tiles
   /// of a row. All lanes are there, and `stride` is that of blocks of 32 rows.
   int64_t tilePitch = 0;
+
+  /// Where the lanes of row number `row` begin, and how far on those at keys are.
+  SymExpr rowAt(KernelEmitter &e, mlir::Value row) const;
+  SymExpr laneAt(const Keys &keys) const;
 };
 
 /// The epilogue of `count` rows from number `row0` on, whose results the tile
@@ -79,6 +83,12 @@ struct ResultTile {
 void emitTile(KernelEmitter &e, const ResultTile &tile, const Keys &keys,
               mlir::Value row0, mlir::Value count, mlir::Value from,
               mlir::Value to);
+
+/// The same rows and lanes of the relation that `into` holds, where they begin at
+/// row number `intoRow`, instead of the kernel's result.
+void emitTileInto(KernelEmitter &e, const ResultTile &tile,
+                  const ResultTile &into, mlir::Value intoRow, mlir::Value row0,
+                  mlir::Value count, mlir::Value from, mlir::Value to);
 
 } // namespace joinery::lowering
 

@@ -32,73 +32,116 @@ RelType lowering::storedType(KernelEmitter &e) {
   return storedAt(e.kernel, e.target, breakerOf(e).getType());
 }
 
-/// Evaluates and stores the root at `keysAt(lane)` for the lanes [from, to) of
-/// `extent`; what the lane does not change is computed before the loop.
-static void emitLaneLoop(KernelEmitter &e, Value root, Value from, Value to,
+/// Evaluates `relation` at `keysAt(lane)` for the lanes [from, to) of `extent`, and
+/// stores it; what the lane does not change is computed before the loop.
+static void emitLaneLoop(KernelEmitter &e, Value relation, Value from, Value to,
                          bool whole, const SymExpr &extent,
-                         function_ref<Keys(const SymExpr &)> keysAt) {
-  RelType stored = storedType(e);
-  e.hoist(root, keysAt(e.futureLane(extent)));
+                         function_ref<Keys(const SymExpr &)> keysAt,
+                         function_ref<void(Value, const Keys &)> store) {
+  e.hoist(relation, keysAt(e.futureLane(extent)));
   e.laneLoop(from, to, whole, extent, {},
              [&](SymExpr lane, ValueRange) -> SmallVector<Value> {
                Keys keys = keysAt(lane);
-               e.store(e.evaluate(root, keys), e.out,
-                       e.storageOffset(stored, keys), stored.getElementType());
+               store(e.evaluate(relation, keys), keys);
                return {};
              });
+}
+
+/// Stores a value of the kernel's result.
+static void storeResult(KernelEmitter &e, Value value, const Keys &keys) {
+  RelType stored = storedType(e);
+  e.store(value, e.out, e.storageOffset(stored, keys), stored.getElementType());
+}
+
+static void emitLanesInto(KernelEmitter &e, Value relation, const Keys &row,
+                          ArrayRef<Column> columns, Value from, Value to,
+                          bool whole,
+                          function_ref<void(Value, const Keys &)> store) {
+  auto keysAt = [&](const SymExpr &lane) {
+    Keys keys = row;
+    e.splitRow(lane, columns, keys);
+    return keys;
+  };
+  emitLaneLoop(e, relation, from, to, whole, plan::product(columns), keysAt,
+               store);
 }
 
 void lowering::emitLanes(KernelEmitter &e, Value root, const Keys &row,
                          ArrayRef<Column> columns, Value from, Value to,
                          bool whole) {
-  emitLaneLoop(e, root, from, to, whole, plan::product(columns),
-               [&](const SymExpr &lane) {
-                 Keys keys = row;
-                 e.splitRow(lane, columns, keys);
-                 return keys;
-               });
+  emitLanesInto(e, root, row, columns, from, to, whole,
+                [&](Value value, const Keys &keys) {
+                  storeResult(e, value, keys);
+                });
 }
 
-void lowering::emitTile(KernelEmitter &e, const ResultTile &tile,
-                        const Keys &keys, Value row0, Value count, Value from,
-                        Value to) {
+SymExpr ResultTile::rowAt(KernelEmitter &e, Value row) const {
+  if (!tilePitch)
+    return e.atom(e.mul(row, e.index(stride)), std::nullopt) -
+           e.atom(firstLane, plan::product(lanes));
+  Value block =
+      arith::DivUIOp::create(e.b, e.loc, row, e.index(2 * kTileRows));
+  Value within = e.sub(row, e.mul(block, e.index(2 * kTileRows)));
+  return e.atom(e.add(e.mul(block, e.index(stride)),
+                      e.mul(within, e.index(kTileRows))),
+                std::nullopt);
+}
+
+SymExpr ResultTile::laneAt(const Keys &keys) const {
+  SymExpr lane;
+  for (Column column : lanes)
+    lane = lane * column.getExtent() + keys.at(column.getName().str());
+  lane = joinDigits(lane);
+  if (!tilePitch)
+    return lane;
+  return SymExpr::floorDiv(lane, kTileRows) * SymExpr(tilePitch) +
+         SymExpr::mod(lane, kTileRows);
+}
+
+using StoreValue = std::function<void(Value, const Keys &)>;
+
+/// Evaluates `relation` over rows and lanes of a tile, whose own relation is read
+/// from there. `storeRow` gives what stores a row, by its number in the tile.
+static void overTile(KernelEmitter &e, const ResultTile &tile, Value relation,
+                     const Keys &keys, Value row0, Value count, Value from,
+                     Value to, function_ref<StoreValue(Value)> storeRow) {
   SymExpr rows = plan::product(tile.rows), lanes = plan::product(tile.lanes);
   auto size = lanes.asConst();
   e.loop(e.index(0), count, e.index(1), {},
          [&](Value r, ValueRange) -> SmallVector<Value> {
            Keys row = keys;
            e.splitRow(e.atom(e.add(row0, r), rows), tile.rows, row);
-           bool tiled = tile.tilePitch > 0;
-           Value place = e.mul(r, e.index(tile.stride));
-           if (tiled) {
-             Value block = arith::DivUIOp::create(e.b, e.loc, r,
-                                                  e.index(2 * kTileRows));
-             Value within = e.sub(r, e.mul(block, e.index(2 * kTileRows)));
-             place = e.add(e.mul(block, e.index(tile.stride)),
-                           e.mul(within, e.index(kTileRows)));
-           }
-           SymExpr local = e.atom(place, std::nullopt);
-           SymExpr before = tiled ? SymExpr(0) : e.atom(tile.firstLane, lanes);
-           auto contraction = tile.contraction;
-           e.overrides[contraction.getResult().getAsOpaquePointer()] =
-               [&, local, before, tiled](const Keys &at) {
-                 SymExpr lane;
-                 for (Column column : tile.lanes)
-                   lane = lane * column.getExtent() +
-                          at.at(column.getName().str());
-                 lane = joinDigits(lane);
-                 if (tiled)
-                   lane = SymExpr::floorDiv(lane, kTileRows) *
-                              SymExpr(tile.tilePitch) +
-                          SymExpr::mod(lane, kTileRows);
-                 return e.load(tile.results, joinDigits(local + lane - before),
+           SymExpr start = tile.rowAt(e, r);
+           e.overrides[tile.relation.getAsOpaquePointer()] =
+               [&, start](const Keys &at) {
+                 return e.load(tile.results, joinDigits(start + tile.laneAt(at)),
                                e.b.getF32Type());
                };
-           emitLanes(e, rootOf(e), row, tile.lanes, from, to,
-                     size && *size % e.target.lanes == 0);
+           emitLanesInto(e, relation, row, tile.lanes, from, to,
+                         size && *size % e.target.lanes == 0, storeRow(r));
            e.overrides.clear();
            return {};
          });
+}
+
+void lowering::emitTile(KernelEmitter &e, const ResultTile &tile,
+                        const Keys &keys, Value row0, Value count, Value from,
+                        Value to) {
+  overTile(e, tile, rootOf(e), keys, row0, count, from, to, [&](Value) {
+    return [&](Value value, const Keys &at) { storeResult(e, value, at); };
+  });
+}
+
+void lowering::emitTileInto(KernelEmitter &e, const ResultTile &tile,
+                            const ResultTile &into, Value intoRow, Value row0,
+                            Value count, Value from, Value to) {
+  overTile(e, tile, into.relation, {}, row0, count, from, to, [&](Value r) {
+    SymExpr start = into.rowAt(e, e.add(intoRow, r));
+    return [&e, &into, start](Value value, const Keys &at) {
+      e.store(value, into.results, joinDigits(start + into.laneAt(at)),
+              e.b.getF32Type());
+    };
+  });
 }
 
 /// Would a vector over `lane` gather, while one over a folded column would
@@ -141,6 +184,9 @@ static bool emitParts(KernelEmitter &e, Value root, const Keys &row,
     keys[column.getName().str()] = lane;
     return keys;
   };
+  auto store = [&](Value value, const Keys &keys) {
+    storeResult(e, value, keys);
+  };
   std::set<int64_t> ends =
       e.partEnds(root, keysAt(e.futureLane(SymExpr(lanes))), lanes);
   if (ends.size() < 2 || ends.size() > most)
@@ -150,7 +196,7 @@ static bool emitParts(KernelEmitter &e, Value root, const Keys &row,
     int64_t size = end - *first.asConst();
     emitLaneLoop(
         e, root, e.index(0), e.index(size), size % e.target.lanes == 0, size,
-        [&](const SymExpr &lane) { return keysAt(lane + first); });
+        [&](const SymExpr &lane) { return keysAt(lane + first); }, store);
     first = end;
   }
   return true;

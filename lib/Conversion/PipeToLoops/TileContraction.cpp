@@ -14,7 +14,9 @@
 // Where the epilogue looks at single columns, the sums go to a scratch of 4 KiB,
 // and their epilogue runs between the products of the next 32 rows: vector units
 // and tiles work at the same time, but only if neither has to wait in program
-// order for the other's loop to end.
+// order for the other's loop to end. Of an epilogue over whole rows as much as
+// looks at single columns is done so: what is joined to the sums then comes from
+// memory while tiles are multiplied.
 //
 //===----------------------------------------------------------------------===//
 
@@ -131,6 +133,29 @@ SmallVector<Value> ContractionKernel::emitTileSteps(
       });
 }
 
+/// Brings near what the epilogue of two tiles of columns will read of some rows.
+void ContractionKernel::fetchBeside(Value row0, Value count, Value lane) {
+  if (beside.empty())
+    return;
+  e.loop(e.index(0), count, e.index(1), {},
+         [&](Value r, ValueRange) -> SmallVector<Value> {
+           Keys keys;
+           e.splitRow(e.atom(e.add(row0, r), grid.rows), rows, keys);
+           e.splitRow(e.atom(lane, plan::product(ns)), ns, keys);
+           for (const Beside &one : beside) {
+             Type element =
+                 cast<rel::RelType>(one.buffer.getType()).getElementType();
+             Value at = e.offset(e.bufferOf(one.buffer),
+                                 e.value(startOf(one.offset, keys)), element);
+             for (int64_t tile : {0, 1})
+               LLVM::Prefetch::create(
+                   e.b, e.loc, e.offset(at, e.index(tile * kTile), element),
+                   /*rw=*/0, /*hint=*/2, /*cache=*/1);
+           }
+           return {};
+         });
+}
+
 void ContractionKernel::emitTileBlock(const ContractionBlock &block,
                                       const Slice &slice, Value results) {
   Value few = e.compare(arith::CmpIPredicate::sle, block.count, e.index(kTile));
@@ -140,7 +165,8 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
 }
 
 /// The columns [panel0, panel1) of the block for one slice of k. Results go to
-/// `results`, or through the epilogue if that is null.
+/// `results`, the last slice's joined with what `ready` has, or through the epilogue
+/// if that is null.
 void ContractionKernel::emitTileBlock(const ContractionBlock &block,
                                       const Slice &slice, Value results,
                                       int64_t rowTiles) {
@@ -179,18 +205,25 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
   // evenly over the steps so that neither waits for the other.
   int64_t resident = std::min(steps, kResidentSteps);
   int64_t drainRows = llvm::divideCeil(kBlock, resident);
+  bool later = !results || (ready && !nextK0(slice));
   // Of the block before: its first row, its first column, how many rows it has,
   // where its sums are; and where those of this one go.
   SmallVector<Value> carried;
-  if (!results)
+  if (later)
     carried = {e.index(0), e.index(0), e.index(0), pending[0], pending[1]};
   auto drain = [&](ValueRange before, Value from, Value rows) {
     Value count = e.min(rows, e.sub(before[2], from));
     Value end = e.min(e.add(before[1], e.index(kBlock)),
                       e.min(e.mul(last, e.index(kTile)), e.index(n)));
     Value sums = e.offset(before[3], e.mul(from, e.index(kBlock)), f32);
-    emitTile(e, {form.aggregate, sums, kBlock, before[1], this->rows, ns}, {},
-             e.add(e.add(block.row0, before[0]), from), count, before[1], end);
+    ResultTile tile = {form.aggregate.getResult(), sums, kBlock, before[1],
+                       this->rows, ns};
+    Value row = e.add(before[0], from), row0 = e.add(block.row0, row);
+    if (results)
+      emitTileInto(e, tile, waitingTile(results, e.index(0)), row, row0, count,
+                   before[1], end);
+    else
+      emitTile(e, tile, {}, row0, count, before[1], end);
   };
 
   carried = e.loop(
@@ -229,46 +262,50 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
       here.rows[1] = e.offset(from.at, e.mul(from.stride, e.index(kTile)),
                               b.getI8Type());
       here.fetchRow = e.mul(number, e.mul(e.index(steps), fetchRows));
-      Value to[4], stride;
       int64_t count = 2 * rowTiles;
+      // Where sums of earlier slices are, and where these go.
+      Value waiting[4], to[4], waitingStride = e.index(4 * kTile);
+      Value stride = e.index(4 * (later ? kBlock : kTile));
       if (results) {
-        stride = e.index(4 * kTile);
-        to[0] = e.offset(results,
-                         e.add(e.mul(number, e.index(tileRowPitch)),
-                               e.mul(tile, e.index(tilePitch))),
-                         f32);
-        to[2] = e.offset(to[0], e.index(kTile * kTile), f32);
+        waiting[0] = e.offset(results,
+                              e.add(e.mul(number, e.index(tileRowPitch)),
+                                    e.mul(tile, e.index(tilePitch))),
+                              f32);
+        waiting[2] = e.offset(waiting[0], e.index(kTile * kTile), f32);
         for (int i : {1, 3})
-          to[i] = e.offset(to[i - 1], toOther, f32);
-      } else {
-        stride = e.index(4 * kBlock);
-        for (int i = 0; i < 4; ++i)
-          to[i] = e.offset(carried[4],
-                           e.index((i / 2 * kBlock + i % 2) * kTile), f32);
+          waiting[i] = e.offset(waiting[i - 1], toOther, f32);
       }
+      for (int i = 0; i < 4; ++i)
+        to[i] = later ? e.offset(carried[4],
+                                 e.index((i / 2 * kBlock + i % 2) * kTile), f32)
+                      : waiting[i];
       SmallVector<Value> sums;
       for (int i = 0; i < count; ++i)
-        sums.push_back(slice.k0 && results ? ops.loadSums(to[i], stride)
-                                           : ops.zeroSums());
+        sums.push_back(slice.k0 && results
+                           ? ops.loadSums(waiting[i], waitingStride)
+                           : ops.zeroSums());
       auto run = [&](int64_t from, int64_t until,
                      function_ref<void(Value)> between = {}) {
         sums = emitTileSteps(ops, here, from, until, slice.depth, sums, between);
       };
-      if (results)
-        run(0, resident);
-      else
+      if (later)
         run(0, resident, [&](Value step) {
-          drain(carried, e.mul(step, e.index(drainRows)), e.index(drainRows));
+          Value from = e.mul(step, e.index(drainRows));
+          drain(carried, from, e.index(drainRows));
+          fetchBeside(e.add(block.row0, e.add(row, from)), e.index(drainRows),
+                      lane);
         });
+      else
+        run(0, resident);
       run(resident, steps);
       for (int i = 0; i < count; ++i)
         ops.storeSums(sums[i], to[i], stride);
-      if (results)
+      if (!later)
         return {};
       Value rows = e.min(e.sub(block.count, row), e.index(kBlock));
       return {row, lane, rows, carried[4], carried[3]};
     });
   });
-  if (!results)
+  if (later)
     drain(carried, e.index(0), e.index(kBlock));
 }
