@@ -1,6 +1,7 @@
 // RUN: joinery-opt --plan --fuse %s | FileCheck %s --check-prefix=PIPE
 // RUN: joinery-opt --plan --fuse --lower=level=avx512 %s | FileCheck %s
 // RUN: joinery-opt --plan=bf16 --fuse --lower=level=avx512_bf16 %s | FileCheck %s --check-prefix=PAIRS
+// RUN: joinery-opt --plan=bf16 --fuse --lower=level=amx %s | FileCheck %s --check-prefix=DIRECT
 
 !q = !rel.rel<[b: ?B, n: 2, s: ?S, d: 32] x f32>
 !k = !rel.rel<[b: ?B, n: 2, t: ?S, d: 32] x f32>
@@ -39,6 +40,24 @@
 // PAIRS: arith.truncf {{.*}} : vector<16xf32> to vector<16xbf16>
 // PAIRS: call @jn_gemm_bf16x32
 // PAIRS: return
+
+// Tests that on tiles scores become weights in one pass without a maximum, two vectors
+// at a time, and that a task whose sums leave their range is done again with one.
+// DIRECT-LABEL: func.func private @k0_amx
+// DIRECT: scf.for
+// DIRECT: llvm.x86.tdpbf16ps.internal
+// DIRECT-NOT: arith.cmpf
+// DIRECT-COUNT-2: llvm.x86.avx512.mask.scalef.ps.512
+// DIRECT: llvm.x86.avx512bf16.cvtne2ps2bf16.512
+// DIRECT: llvm.x86.tdpbf16ps.internal
+// DIRECT: arith.cmpf oge
+// DIRECT: arith.cmpf ole
+// DIRECT: scf.if
+// DIRECT: scf.for
+// DIRECT: llvm.x86.tdpbf16ps.internal
+// DIRECT: arith.cmpf ogt
+// DIRECT: llvm.x86.avx512.mask.scalef.ps.512
+// DIRECT: return
 func.func @main(
     %q: !q {rel.name = "q", rel.shape = ["?B", "2", "?S", "32"]},
     %k: !k {rel.name = "k", rel.shape = ["?B", "2", "?S", "32"]},

@@ -29,11 +29,13 @@ class Form:
     groups: int = 0  # heads of keys and values, if fewer
     fused: bool = False  # queries, keys and values are parts of one contraction
     masked: bool = False  # keys whose first feature is large have no weight
+    shift: float = 0  # about what all scores have in common: with 60 or more, e^score leaves the range of sums
     shape: tuple = ("batch", "length")
 
 
 FORMS = [Form(2, 32), Form(3, 64, fused=True), Form(2, 96, masked=True), Form(4, 48), Form(1, 160, fused=True, masked=True),
-         Form(4, 32, groups=2), Form(4, 16, fused=True), Form(2, 64, shape=(2, 40)), Form(6, 32, groups=1, masked=True)]
+         Form(4, 32, groups=2), Form(4, 16, fused=True), Form(2, 64, shape=(2, 40)), Form(6, 32, groups=1, masked=True),
+         Form(2, 64, shift=100), Form(3, 32, masked=True, shift=-70)]
 ROWS = [(1, 1), (2, 17), (3, 40), (1, 301), (0, 5)]
 
 
@@ -48,6 +50,9 @@ def write(path, form):
     for name, heads in counts.items():
         weights["w" + name] = (rng.standard_normal((width, heads * form.depth)) / np.sqrt(width)).astype(np.float32)
         weights["b" + name] = rng.standard_normal(heads * form.depth).astype(np.float32)
+        if name != "v":
+            common = np.sqrt(np.abs(form.shift) / np.sqrt(form.depth))
+            weights["b" + name] += np.float32(common * (np.sign(form.shift) if name == "k" else 1))
     if form.fused:
         for kind in "wb":
             weights[kind] = np.concatenate([weights.pop(kind + name) for name in counts], axis=-1)

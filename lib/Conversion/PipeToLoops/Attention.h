@@ -37,6 +37,8 @@ struct Segment {
 /// The pieces of the kernel's body and its scratch memory.
 struct Attention {
   static constexpr int64_t keyPanel = 48;
+  /// Elements of the tiles of 16 keys by 32 queries.
+  static constexpr int64_t kScoreTiles = 2 * kTileRows * kTileRows;
 
   KernelEmitter &e;
   plan::Attention form;
@@ -51,7 +53,7 @@ struct Attention {
   int64_t depthLanes = 1, rowLanes = 0, weightLanes = 0; // of a packed row
   int64_t scoreLanes = 0, sumLanes = 16, valueLanes = 16;  // of a row in scratch
   // Scratch: byte offsets.
-  SymExpr listAt, keysAt, valuesAt, scoresAt, sumsAt, maxAt, scaleAt, totalAt;
+  SymExpr listAt, keysAt, valuesAt, scoresAt, sumsAt, maxAt, scaleAt, totalAt, lanesAt;
   SymExpr gatheredAt, keyRowsAt, queryRowsAt, weightRowsAt; // of pairs
   std::string currentLane; // the atom of the lane over keys
 
@@ -86,16 +88,29 @@ private:
   void forEachPart(const AttentionOperand &operand, mlir::Value rows,
                    int64_t count, int64_t inBlock,
                    llvm::function_ref<void(mlir::Value, int64_t, int64_t)> body);
+  void emitBlocks(const Task &task);
   void emitBlock(const Task &task, mlir::Value s0);
+  /// Rows of a block of queries: the distance of two, and of two tiles of a row, in
+  /// lanes of 32 bits.
+  struct QueryRows {
+    mlir::Value at, stride, step;
+  };
+  QueryRows queryRows(const Task &task, mlir::Value s0, mlir::Value count);
   // On tile registers (TileAttention.cpp).
   bool usesTiles() const;
-  void emitTileScores(mlir::Value queries, mlir::Value t0, mlir::Value width);
+  void emitTileScores(const QueryRows &queries, mlir::Value t0,
+                      mlir::Value width);
   void emitTileValues(mlir::Value t0, mlir::Value width, mlir::Value later);
   void padTileValues(mlir::Value kept);
   void emitPeak(const Task &task, const Keys &keys, mlir::Value row,
                 mlir::Value t0, mlir::Value width, mlir::Value r);
   void emitWeights(mlir::Value row, mlir::Value width, mlir::Value later,
                    mlir::Value r);
+  mlir::Value scoreRow(mlir::Value r);
+  SymExpr scoreLane(const SymExpr &lane) const;
+  void beginScores(const Keys &keys, mlir::Value row);
+  mlir::Value scoreOf(const Task &task, const Keys &keys, const SymExpr &first,
+                      const SymExpr &lane);
   mlir::Value emitScores(const Task &task, const Keys &keys, mlir::Value row,
                          mlir::Value t0, mlir::Value width);
   /// Runs `body` over the lanes of [0, width): whole vectors first, for a masked
@@ -109,7 +124,14 @@ private:
   void clearWeights(mlir::Value weights, mlir::Value width);
   /// e^x for x <= 0, as exact as what becomes of it: f32, or a bf16.
   mlir::Value weightOf(mlir::Value x);
-  void emitResult(const Task &task, mlir::Value s0, mlir::Value count);
+  void emitResult(const Task &task, mlir::Value s0, mlir::Value count,
+                  bool checked);
+  // Without a maximum (AttentionDirect.cpp).
+  bool goesDirect();
+  void emitDirect(const Task &task);
+  mlir::Value emitDirectBlock(const Task &task, mlir::Value s0);
+  void emitDirectWeights(const Task &task, const Keys &keys, mlir::Value t0,
+                         mlir::Value width, mlir::Value r);
   Keys rowKeys(const Task &task, mlir::Value row);
   SymExpr keyNumber(const Task &task, SymExpr index);
   /// Rounds rows of f32 to pairs.

@@ -116,6 +116,13 @@ void Attention::emitTask(Value number) {
   });
   if (usesTiles())
     padTileValues(task.kept);
+  if (goesDirect())
+    emitDirect(task);
+  else
+    emitBlocks(task);
+}
+
+void Attention::emitBlocks(const Task &task) {
   e.loop(e.index(0), task.queryCount, e.index(queryBlock), {},
          [&](Value s0, ValueRange) -> SmallVector<Value> {
            emitBlock(task, s0);
@@ -138,15 +145,49 @@ Keys Attention::rowKeys(const Task &task, Value row) {
   return keys;
 }
 
+/// Queries s0.., as pairs where products are of pairs.
+Attention::QueryRows Attention::queryRows(const Task &task, Value s0,
+                                          Value count) {
+  OpBuilder &b = e.b;
+  Type f32 = b.getF32Type();
+  auto module = cast<ModuleOp>(e.function->getParentOp());
+  Value stride = laneStride(q), line = e.index(kTileRows);
+  Value from = e.offset(rowsAt(q, task.keys, task.queries), e.mul(s0, stride),
+                        f32);
+  if (!pairs || (q.half && !usesTiles()))
+    return {from, stride, line};
+  Value to = at(queryRowsAt);
+  QueryRows packed = {to, e.index(rowLanes), line};
+  if (!q.half) {
+    packPairs(from, stride, count, e.index(depthCount), to, rowLanes);
+    return packed;
+  }
+  // Whole tiles may be read past the last query: where they are not whole.
+  Value whole = e.compare(arith::CmpIPredicate::eq, count, e.index(queryBlock));
+  Value part = e.compare(arith::CmpIPredicate::ne, count, e.index(queryBlock));
+  e.when(part, [&] {
+    Value direct = LLVM::ZeroOp::create(b, e.loc, to.getType());
+    forEachPart(q, from, depthLanes, kTileRows,
+                [&](Value from, int64_t first, int64_t lanes) {
+      func::CallOp::create(b, e.loc, getOrCreateCopyRows(module, e.target),
+                           ValueRange{from, stride, direct, count,
+                                      e.index(lanes),
+                                      e.offset(to, e.index(first), f32),
+                                      e.index(rowLanes)});
+    });
+  });
+  Value step = q.blocks ? e.value(SymExpr::floorDiv(q.blocks.pitch(), kPairDepth))
+                        : line;
+  return {e.select(whole, from, packed.at),
+          e.select(whole, stride, packed.stride), e.select(whole, step, line)};
+}
+
 void Attention::emitBlock(const Task &task, Value s0) {
   OpBuilder &b = e.b;
   Location loc = e.loc;
   Type f32 = b.getF32Type();
   auto module = cast<ModuleOp>(e.function->getParentOp());
   Value count = e.min(e.sub(task.queryCount, s0), e.index(queryBlock));
-  Value stride = laneStride(q);
-  Value queries = e.offset(rowsAt(q, task.keys, task.queries),
-                           e.mul(s0, stride), f32);
   Value scoreTile = at(scoresAt), sums = at(sumsAt), greatest = at(maxAt),
         totals = at(totalAt);
   Value packedKeys = at(keysAt), packedValues = at(valuesAt);
@@ -162,24 +203,7 @@ void Attention::emitBlock(const Task &task, Value s0) {
          });
 
   Operands operands = pairs ? Operands::Pairs : Operands::F32;
-  // Whole tiles may be read past the last query.
-  if (pairs && (!q.half || usesTiles())) {
-    Value to = at(queryRowsAt);
-    Value direct = LLVM::ZeroOp::create(b, loc, to.getType());
-    if (q.half)
-      forEachPart(q, queries, depthLanes, kTileRows,
-                  [&](Value from, int64_t first, int64_t lanes) {
-        func::CallOp::create(b, loc, getOrCreateCopyRows(module, e.target),
-                             ValueRange{from, stride, direct, count,
-                                        e.index(lanes),
-                                        e.offset(to, e.index(first), f32),
-                                        e.index(rowLanes)});
-      });
-    else
-      packPairs(queries, stride, count, e.index(depthCount), to, rowLanes);
-    queries = to;
-    stride = e.index(rowLanes);
-  }
+  QueryRows rows = queryRows(task, s0, count);
   auto scorePanels = [&](Value t0, Value width) {
     auto scoreGemm = getOrCreateGemm(module, e.target, keyPanel, operands);
     e.loop(e.index(0), width, e.index(keyPanel), {},
@@ -188,7 +212,7 @@ void Attention::emitBlock(const Task &task, Value s0) {
                  packedKeys, e.mul(e.add(t0, p), e.index(depthLanes)), f32);
              func::CallOp::create(
                  b, loc, scoreGemm,
-                 ValueRange{queries, stride, panel, e.index(keyPanel),
+                 ValueRange{rows.at, rows.stride, panel, e.index(keyPanel),
                             e.offset(scoreTile, p, f32), e.index(scoreLanes),
                             count, e.index(depthLanes), no, panel});
              return {};
@@ -198,7 +222,7 @@ void Attention::emitBlock(const Task &task, Value s0) {
          [&](Value t0, ValueRange) -> SmallVector<Value> {
     Value width = e.min(e.sub(task.kept, t0), e.index(keyBlock));
     if (usesTiles())
-      emitTileScores(queries, t0, width);
+      emitTileScores(rows, t0, width);
     else
       scorePanels(t0, width);
     Value later = e.compare(arith::CmpIPredicate::sgt, t0, e.index(0));
@@ -207,8 +231,7 @@ void Attention::emitBlock(const Task &task, Value s0) {
     auto overRows = [&](Value first, function_ref<void(Value, Value)> body) {
       e.loop(first, e.min(count, e.add(first, e.index(kScoreRows))), e.index(1),
              {}, [&](Value r, ValueRange) -> SmallVector<Value> {
-               body(r,
-                    e.offset(scoreTile, e.mul(r, e.index(scoreLanes)), f32));
+               body(r, scoreRow(r));
                return {};
              });
     };
@@ -248,10 +271,13 @@ void Attention::emitBlock(const Task &task, Value s0) {
     }
     return {};
   });
-  emitResult(task, s0, count);
+  emitResult(task, s0, count, /*checked=*/false);
 }
 
-void Attention::emitResult(const Task &task, Value s0, Value count) {
+/// Weighted values over their sums of weights, through the epilogue. Of sums that
+/// are `checked` none is 0 or near a mask's constant.
+void Attention::emitResult(const Task &task, Value s0, Value count,
+                           bool checked) {
   OpBuilder &b = e.b;
   Location loc = e.loc;
   Type f32 = b.getF32Type();
@@ -262,7 +288,7 @@ void Attention::emitResult(const Task &task, Value s0, Value count) {
            Keys keys = rowKeys(task, e.add(s0, r));
            Value total = LLVM::LoadOp::create(
                b, loc, f32, e.offset(totals, r, f32), 4);
-           if (form.softmax.getMask()) {
+           if (form.softmax.getMask() && !checked) {
              Value peak = LLVM::LoadOp::create(
                  b, loc, f32, e.offset(at(maxAt), r, f32), 4);
              e.checkMask(form.softmax, peak, total, keys);
@@ -281,6 +307,8 @@ void Attention::emitResult(const Task &task, Value s0, Value count) {
              bool wide = isa<VectorType>(x.getType());
              auto widen = [&](Value v) { return wide ? e.broadcast(v) : v; };
              x = arith::MulFOp::create(b, loc, x, widen(inverse));
+             if (checked)
+               return x;
              return arith::SelectOp::create(b, loc, widen(empty), widen(zero),
                                             x);
            };
@@ -313,6 +341,8 @@ KernelCost Attention::emit() {
   maxAt = e.allocateScratch(rows * 4);
   scaleAt = e.allocateScratch(rows * 4);
   totalAt = e.allocateScratch(rows * 4);
+  if (goesDirect())
+    lanesAt = e.allocateScratch(rows * kTileRows * 4);
   e.loop(e.begin, e.end, e.index(1), {},
          [&](Value task, ValueRange) -> SmallVector<Value> {
            emitTask(task);

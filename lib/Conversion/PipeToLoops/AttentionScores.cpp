@@ -34,19 +34,29 @@ Value Attention::greatest(Value a, Value b) {
   return arith::SelectOp::create(e.b, e.loc, more, a, b);
 }
 
-/// Applies what follows the contraction to a row of the tile, in place, and
-/// gives the greatest score.
-Value Attention::emitScores(const Task &task, const Keys &keys, Value row,
-                            Value t0, Value width) {
-  OpBuilder &b = e.b;
-  Location loc = e.loc;
-  Type f32 = b.getF32Type();
+/// Where the scores of query `r` of a block are, and a key's from there on: tiles of
+/// 16 keys by 32 queries, or a row.
+Value Attention::scoreRow(Value r) {
+  return e.offset(at(scoresAt),
+                  e.mul(r, e.index(usesTiles() ? kTileRows : scoreLanes)),
+                  e.b.getF32Type());
+}
+
+SymExpr Attention::scoreLane(const SymExpr &lane) const {
+  if (!usesTiles())
+    return lane;
+  return SymExpr::floorDiv(lane, kTileRows) * SymExpr(kScoreTiles) +
+         SymExpr::mod(lane, kTileRows);
+}
+
+/// Lets scores of one query be evaluated from the products at `row`: until the
+/// overrides are cleared.
+void Attention::beginScores(const Keys &keys, Value row) {
   SymExpr extent = plan::product(form.t);
-  Value lowest =
-      e.constant(f32, -double(std::numeric_limits<float>::max()));
   e.overrides[form.scores.aggregate.getResult().getAsOpaquePointer()] =
-      [&](const Keys &at) {
-        return e.load(row, SymExpr::symbol(currentLane), f32);
+      [this, row](const Keys &at) {
+        return e.load(row, scoreLane(SymExpr::symbol(currentLane)),
+                      e.b.getF32Type());
       };
   // The keys that are left are those that the selections keep.
   for (SelectOp select : form.keySelects)
@@ -54,28 +64,46 @@ Value Attention::emitScores(const Task &task, const Keys &keys, Value row,
         [this, select](const Keys &at) mutable {
           return e.evaluate(select.getInput(), at);
         };
-  Value score = form.softmax.getInputs()[0];
   Keys future = keys;
   e.splitRow(e.futureLane(extent), form.t, future);
-  e.hoist(score, future);
-  SymExpr first = e.atom(t0, extent);
+  e.hoist(form.softmax.getInputs()[0], future);
+}
+
+/// The score of the lane, which counts the kept keys from number `first` on.
+Value Attention::scoreOf(const Task &task, const Keys &keys,
+                         const SymExpr &first, const SymExpr &lane) {
+  SymExpr extent = plan::product(form.t);
+  currentLane = *lane.asSymbol();
+  Keys here = keys;
+  SymExpr number = first + lane;
+  if (!listSelects.empty()) {
+    Value numbers = e.load(task.list, number, e.b.getI32Type());
+    numbers = arith::ExtSIOp::create(e.b, e.loc, e.vectorOf(e.b.getI64Type()),
+                                     numbers);
+    number = e.atom(numbers, extent);
+  }
+  if (k.unpack && form.readsKeyNumbers)
+    number = keyNumber(task, number);
+  e.splitRow(number, form.t, here);
+  return e.broadcast(e.evaluate(form.softmax.getInputs()[0], here));
+}
+
+/// Applies what follows the contraction to a row of the tile, in place, and
+/// gives the greatest score.
+Value Attention::emitScores(const Task &task, const Keys &keys, Value row,
+                            Value t0, Value width) {
+  OpBuilder &b = e.b;
+  Location loc = e.loc;
+  Type f32 = b.getF32Type();
+  Value lowest =
+      e.constant(f32, -double(std::numeric_limits<float>::max()));
+  beginScores(keys, row);
+  SymExpr first = e.atom(t0, plan::product(form.t));
   Value peak = overKeys(
       width, ValueRange{e.broadcast(lowest)},
       [&](SymExpr lane, ValueRange carried) -> SmallVector<Value> {
-        currentLane = *lane.asSymbol();
-        Keys here = keys;
-        SymExpr number = first + lane;
-        if (!listSelects.empty()) {
-          Value numbers = e.load(task.list, number, b.getI32Type());
-          numbers = arith::ExtSIOp::create(
-              b, loc, e.vectorOf(b.getI64Type()), numbers);
-          number = e.atom(numbers, extent);
-        }
-        if (k.unpack && form.readsKeyNumbers)
-          number = keyNumber(task, number);
-        e.splitRow(number, form.t, here);
-        Value x = e.broadcast(e.evaluate(score, here));
-        e.store(x, row, lane, f32);
+        Value x = scoreOf(task, keys, first, lane);
+        e.store(x, row, scoreLane(lane), f32);
         if (e.laneMask())
           x = arith::SelectOp::create(b, loc, e.laneMask(), x,
                                       e.broadcast(lowest));
@@ -187,7 +215,7 @@ void Attention::emitWeights(Value row, Value width, Value later, Value r) {
       overKeys(
           width, ValueRange{e.broadcast(zero)},
           [&](SymExpr lane, ValueRange carried) -> SmallVector<Value> {
-            Value x = e.load(row, lane, f32);
+            Value x = e.load(row, scoreLane(lane), f32);
             x = arith::SubFOp::create(b, loc, x, e.broadcast(now));
             Value weight = weightOf(x);
             e.store(weight, weights, lane, weightType);

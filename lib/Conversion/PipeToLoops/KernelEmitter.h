@@ -95,6 +95,11 @@ public:
            llvm::function_ref<llvm::SmallVector<mlir::Value>(
                SymExpr lane, mlir::ValueRange carried)>
                body);
+  /// Runs `body` once, for the vector whose lane takes the values from `first` on;
+  /// those from `end` on, if given, are masked.
+  void laneVector(mlir::Value first, mlir::Value end,
+                  std::optional<SymExpr> bound,
+                  llvm::function_ref<void(SymExpr lane)> body);
   bool inLane() const { return !lane.empty(); }
   mlir::Value laneMask() const { return mask; }
   mlir::VectorType vectorOf(mlir::Type element);

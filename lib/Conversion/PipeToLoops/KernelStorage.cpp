@@ -40,6 +40,19 @@ SmallVector<Value> KernelEmitter::laneLoop(
     Value from, Value to, bool whole, std::optional<SymExpr> bound,
     ValueRange carried,
     function_ref<SmallVector<Value>(SymExpr, ValueRange)> body) {
+  return loop(from, to, index(target.lanes), carried,
+              [&](Value iv, ValueRange carried) {
+                SmallVector<Value> next;
+                laneVector(iv, whole ? Value() : to, bound, [&](SymExpr lane) {
+                  next = body(lane, carried);
+                });
+                return next;
+              });
+}
+
+void KernelEmitter::laneVector(Value first, Value end,
+                               std::optional<SymExpr> bound,
+                               function_ref<void(SymExpr)> body) {
   assert(lane.empty() && "lanes do not nest");
   SmallVector<int64_t> steps;
   for (int64_t i = 0; i < target.lanes; ++i)
@@ -47,23 +60,18 @@ SmallVector<Value> KernelEmitter::laneLoop(
   Value iota = arith::ConstantOp::create(
       b, loc,
       DenseElementsAttr::get(vectorOf(b.getI64Type()), ArrayRef(steps)));
-  auto results = loop(
-      from, to, index(target.lanes), carried, [&](Value iv, ValueRange carried) {
-        std::string number = std::to_string(nextAtom++);
-        lane = "#l" + number;
-        laneBase = "#b" + number;
-        Value keys = arith::AddIOp::create(b, loc, broadcast(iv), iota);
-        atoms[laneBase] = {iv, bound, false};
-        atoms[lane] = {keys, bound, true};
-        if (!whole)
-          mask = compare(arith::CmpIPredicate::slt, keys, broadcast(to));
-        SmallVector<Value> next = body(SymExpr::symbol(lane), carried);
-        lane.clear();
-        laneBase.clear();
-        mask = nullptr;
-        return next;
-      });
-  return results;
+  std::string number = std::to_string(nextAtom++);
+  lane = "#l" + number;
+  laneBase = "#b" + number;
+  Value keys = arith::AddIOp::create(b, loc, broadcast(first), iota);
+  atoms[laneBase] = {first, bound, false};
+  atoms[lane] = {keys, bound, true};
+  if (end)
+    mask = compare(arith::CmpIPredicate::slt, keys, broadcast(end));
+  body(SymExpr::symbol(lane));
+  lane.clear();
+  laneBase.clear();
+  mask = nullptr;
 }
 
 //===----------------------------------------------------------------------===//

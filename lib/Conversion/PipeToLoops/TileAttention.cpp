@@ -27,17 +27,21 @@ bool Attention::usesTiles() const {
   return pairs && e.target.tiles && depthLanes % kTile == 0;
 }
 
-void Attention::emitTileScores(Value queries, Value t0, Value width) {
+void Attention::emitTileScores(const QueryRows &queries, Value t0,
+                               Value width) {
   constexpr int64_t mostHeld = 2; // steps whose tiles of queries stay
   Type f32 = e.b.getF32Type();
   TileOps ops(e.b, e.loc);
   int64_t steps = depthLanes / kTile;
-  Value rowStride = e.index(4 * rowLanes), keyStride = e.index(4 * keyPanel);
-  Value scoreStride = e.index(4 * scoreLanes);
+  Value keyStride = e.index(4 * keyPanel);
   auto query = [&](int64_t row, int64_t step) {
-    Value from =
-        e.offset(queries, e.index((row * rowLanes + step) * kTile), f32);
-    return ops.loadRows(from, rowStride, TileReuse::Often);
+    Value from = e.offset(
+        queries.at,
+        e.add(e.mul(queries.stride, e.index(row * kTile)),
+              e.mul(queries.step, e.index(step))),
+        f32);
+    return ops.loadRows(from, e.mul(queries.stride, e.index(4)),
+                        TileReuse::Often);
   };
   SmallVector<Value> held;
   if (steps <= mostHeld)
@@ -63,10 +67,10 @@ void Attention::emitTileScores(Value queries, Value t0, Value width) {
                    held.empty() ? query(row, step) : held[2 * step + row], keys);
            }
            Value to = e.offset(this->at(scoresAt),
-                               e.mul(number, e.index(kTile)), f32);
-           ops.storeSums(sums[0], to, scoreStride);
-           ops.storeSums(sums[1], e.offset(to, e.index(kTile * scoreLanes), f32),
-                         scoreStride);
+                               e.mul(number, e.index(kScoreTiles)), f32);
+           ops.storeSums(sums[0], to, e.index(4 * kTile));
+           ops.storeSums(sums[1], e.offset(to, e.index(kTile * kTile), f32),
+                         e.index(4 * kTile));
            return {};
          });
 }
