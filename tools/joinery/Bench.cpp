@@ -8,6 +8,7 @@
 #include "tools/joinery/Commands.h"
 #include "tools/joinery/Probe.h"
 #include "tools/joinery/Trace.h"
+#include "tools/peak/Peak.h"
 
 #include <algorithm>
 #include <chrono>
@@ -30,6 +31,9 @@ struct Result {
   std::vector<double> times;
   double load = 0;
   double peakGflops = 0;
+  /// Seconds of some runs times FLOP/s of a probe that followed at once, on one
+  /// thread: under load a core's clock is not what it is in a burst.
+  std::vector<double> besides;
   int64_t tokens = 0;
   uint64_t workspaceBytes = 0;
   uint32_t threads = 0;
@@ -41,25 +45,38 @@ struct Result {
     return times[std::clamp<size_t>(rank, 1, times.size()) - 1];
   }
   double median() const { return quantile(0.5); }
+  /// Of the peak beside a run; 0 where there was no probe.
+  double shareOfPeak() const {
+    double flops = trace.total(&Trace::Step::flops);
+    return besides.empty() ? 0 : flops / besides[besides.size() / 2];
+  }
 };
 } // namespace
 
 /// Runs for `seconds` after warming up for a tenth of that, at least five
 /// times.
-static Status measure(const Context &context, double seconds,
+static Status measure(const Context &context, double seconds, peak::Loop probe,
                       const std::vector<DLTensor> &in,
-                      std::vector<DLTensor> &out, std::vector<double> &times) {
+                      std::vector<DLTensor> &out, Result &result) {
+  constexpr double probeEvery = 20e-3, probeFor = 0.2e-3;
+  std::vector<double> &times = result.times;
   Clock::time_point start = Clock::now();
   for (int i = 0; i < 2 || secondsSince(start) < seconds / 10; ++i)
     JN_TRY(runOnce(context, in, out));
   times.reserve(1 << 16);
   start = Clock::now();
+  Clock::time_point probed = start;
   while (times.size() < 5 || secondsSince(start) < seconds) {
     Clock::time_point begin = Clock::now();
     JN_TRY(runOnce(context, in, out));
     times.push_back(secondsSince(begin));
+    if (result.threads == 1 && secondsSince(probed) > probeEvery) {
+      result.besides.push_back(times.back() * peak::rateOf(probe, probeFor));
+      probed = Clock::now();
+    }
   }
   std::sort(times.begin(), times.end());
+  std::sort(result.besides.begin(), result.besides.end());
   return {};
 }
 
@@ -87,7 +104,9 @@ static Status bench(const BenchOptions &options, Model &model, Result &result) {
   result.tokens = countTokens(model, inputs);
 
   std::vector<DLTensor> out = views(outputs);
-  JN_TRY(measure(context, options.seconds, in, out, result.times));
+  peak::Loop probe = peak::loopOf(jn_model_isa(model.get()),
+                                  jn_model_precision(model.get()));
+  JN_TRY(measure(context, options.seconds, probe, in, out, result));
 
   // Apart from what is timed: looking at the clock costs time, too.
   JN_TRY(result.trace.attach(context));
@@ -126,6 +145,8 @@ static void printJson(const BenchOptions &options, const Model &model,
   json["written_bytes"] = result.trace.total(&Trace::Step::writtenBytes);
   json["gflops"] = flops / result.median() / 1e9;
   json["peak_gflops"] = result.peakGflops;
+  if (result.shareOfPeak() > 0)
+    json["share_of_peak"] = result.shareOfPeak();
   json["load_s"] = result.load;
   json["rss_bytes"] = peakRss();
   json["workspace_bytes"] = result.workspaceBytes;
@@ -162,9 +183,12 @@ static void printText(const BenchOptions &options, const Model &model,
               1e3 * result.times.front(), 1e3 * result.median(),
               1e3 * result.quantile(0.95), 1e3 * result.quantile(0.99),
               result.times.size());
-  std::printf("  rate      %.0f tokens/s, %.1f GFLOP/s, peak %.1f GFLOP/s\n",
+  std::printf("  rate      %.0f tokens/s, %.1f GFLOP/s, peak %.1f GFLOP/s",
               double(result.tokens) / result.median(), gflops,
               result.peakGflops);
+  if (result.shareOfPeak() > 0)
+    std::printf(", %.0f %% of that beside it", 100 * result.shareOfPeak());
+  std::printf("\n");
   std::printf("  memory    %.1f MiB at most, workspace %.1f MiB, store %.1f "
               "MiB\n",
               double(peakRss()) / 0x1p20,

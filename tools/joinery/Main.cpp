@@ -125,7 +125,9 @@ void addBench(CLI::App &app, BenchOptions &options) {
       "tokens_per_s and gflops are at the median. Tokens are the ones of the "
       "mask input; without one, the first two extents of the first input.\n"
       "peak_gflops is what the same threads reach with multiply-adds on "
-      "registers. load_s is opening the model and getting its workspace.");
+      "registers in a burst; share_of_peak, on one thread, compares with such "
+      "a burst right after a run, for a core's clock falls under load. load_s "
+      "is opening the model and getting its workspace.");
 }
 
 struct StoreOptions {
