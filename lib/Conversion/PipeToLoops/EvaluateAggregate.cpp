@@ -14,6 +14,9 @@ using namespace joinery;
 using namespace joinery::lowering;
 using namespace joinery::rel;
 
+/// Two units, four cycles until a sum can go on.
+static constexpr int64_t kMostChains = 4;
+
 Value KernelEmitter::evaluateAggregate(AggregateOp op, const Keys &keys) {
   Value input = op.getInputs()[0];
   RelType type = cast<RelType>(input.getType());
@@ -33,7 +36,14 @@ Value KernelEmitter::evaluateAggregate(AggregateOp op, const Keys &keys) {
   SmallVector<Value> init;
   Type accumulator =
       wide || ownLane ? Type(vectorOf(element)) : element;
-  init.push_back(identity(monoid, accumulator));
+  // Each step of a chain waits for the one before: several of them, if all lanes
+  // and vectors are there.
+  int64_t chains = 1;
+  auto size = over.empty() ? std::nullopt : over.back().getExtent().asConst();
+  if (ownLane && size)
+    while (chains < kMostChains && *size % (2 * chains * target.lanes) == 0)
+      chains *= 2;
+  init.assign(chains, identity(monoid, accumulator));
   if (keyed)
     init.push_back(constant(
         wide ? Type(vectorOf(b.getI64Type())) : b.getI64Type(), 0));
@@ -74,6 +84,19 @@ Value KernelEmitter::evaluateAggregate(AggregateOp op, const Keys &keys) {
     if (ownLane && depth + 1 == over.size()) {
       auto size = extent.asConst();
       bool whole = size && *size % target.lanes == 0;
+      if (chains > 1)
+        return loop(
+            index(0), index(*size), index(chains * target.lanes), carried,
+            [&](Value iv, ValueRange carried) {
+              SmallVector<Value> next;
+              for (int64_t i = 0; i < chains; ++i)
+                laneVector(add(iv, index(i * target.lanes)), {}, extent,
+                           [&](SymExpr lane) {
+                             inner[column.getName().str()] = lane;
+                             next.append(nest(depth + 1, carried[i]));
+                           });
+              return next;
+            });
       return laneLoop(index(0), value(extent), whole, extent, carried,
                       [&](SymExpr lane, ValueRange carried) {
                         inner[column.getName().str()] = lane;
@@ -89,7 +112,16 @@ Value KernelEmitter::evaluateAggregate(AggregateOp op, const Keys &keys) {
   SmallVector<Value> results = nest(0, init);
   if (keyed)
     return results[1];
-  return ownLane ? reduceLanes(monoid, results[0]) : results[0];
+  if (!ownLane)
+    return results[0];
+  // Neighbours first, so that the order is the same whatever makes them.
+  while (results.size() > 1) {
+    SmallVector<Value> halves;
+    for (size_t i = 0; i < results.size(); i += 2)
+      halves.push_back(combine(monoid, results[i], results[i + 1]));
+    results = halves;
+  }
+  return reduceLanes(monoid, results[0]);
 }
 
 /// The definition in two passes, for where the streaming kernel does not apply.
