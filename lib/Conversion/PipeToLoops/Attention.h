@@ -122,7 +122,7 @@ private:
                body);
   mlir::Value greatest(mlir::Value a, mlir::Value b);
   void clearWeights(mlir::Value weights, mlir::Value width);
-  /// e^x for x <= 0, as exact as what becomes of it: f32, or a bf16.
+  /// e^x, as exact as what becomes of it: f32, or a bf16.
   mlir::Value weightOf(mlir::Value x);
   void emitResult(const Task &task, mlir::Value s0, mlir::Value count,
                   bool checked);

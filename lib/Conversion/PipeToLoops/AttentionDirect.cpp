@@ -150,14 +150,14 @@ Value Attention::emitDirectBlock(const Task &task, Value s0) {
     Value sums = sumEach(e, lanes);
     LLVM::StoreOp::create(b, loc, sums, e.offset(at(totalAt), e.index(row), f32),
                           4);
-    auto outside = [&](arith::CmpFPredicate predicate, double limit) -> Value {
+    auto compared = [&](arith::CmpFPredicate predicate, double limit) -> Value {
       return arith::CmpFOp::create(b, loc, predicate, sums,
                                    e.broadcast(e.constant(f32, limit)));
     };
     // Neither holds for what is no number.
     Value good = arith::AndIOp::create(
-        b, loc, outside(arith::CmpFPredicate::OGE, kLeastSum),
-        outside(arith::CmpFPredicate::OLE, kGreatestSum));
+        b, loc, compared(arith::CmpFPredicate::OGE, kLeastSum),
+        compared(arith::CmpFPredicate::OLE, kGreatestSum));
     SmallVector<int64_t> numbers;
     for (int64_t i = 0; i < kLanes; ++i)
       numbers.push_back(row + i);

@@ -211,11 +211,11 @@ LogicalResult ContractionKernel::chooseBlocks() {
     ready = joinedSums(form.aggregate);
   if (usesTiles() && (!waits || ready))
     findBeside(ready ? ready : root);
-  bool oneSlice = slices.size() == 1;
-  if (ready && oneSlice)
+  bool readyRows = ready && slices.size() == 1; // no sums to go on with: no tiles
+  if (readyRows)
     ldc = oddLines(ldc);
   grid.rowBytes = ldc * 4;
-  if (split || (usesTiles() && waits && !(ready && oneSlice))) {
+  if (split || (usesTiles() && waits && !readyRows)) {
     // Tiles of one row of them do not share level-1 sets.
     tilePitch = 2 * kTileRows * kTileRows + kRowPadding;
     tileRowPitch = (waits ? grid.panels * width / kTileRows : 2) * tilePitch;

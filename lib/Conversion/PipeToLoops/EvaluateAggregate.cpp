@@ -82,7 +82,6 @@ Value KernelEmitter::evaluateAggregate(AggregateOp op, const Keys &keys) {
     Column column = over[depth];
     SymExpr extent = column.getExtent();
     if (ownLane && depth + 1 == over.size()) {
-      auto size = extent.asConst();
       bool whole = size && *size % target.lanes == 0;
       if (chains > 1)
         return loop(
