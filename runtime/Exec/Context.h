@@ -10,6 +10,7 @@
 
 #include "runtime/Exec/Model.h"
 #include "runtime/Exec/RunPlan.h"
+#include "runtime/Exec/StepCall.h"
 #include "runtime/Exec/ThreadPool.h"
 
 #include <atomic>
@@ -51,8 +52,6 @@ public:
   uint32_t threads() const { return options.threads; }
 
 private:
-  struct StepCall;
-
   /// Marks the context as busy; its status is an error if it was already.
   class InUse {
   public:
@@ -126,17 +125,8 @@ private:
   std::vector<size_t> firstOperand;
   /// The caller's capacity, per output.
   std::vector<int64_t> capacities;
-  /// One per worker, a cache line each: workers write them.
-  struct alignas(64) Report {
-    JnFault fault;
-    JnCounters counters;
-    /// The last step that it took part in, and how often it was called there.
-    uint64_t round = 0;
-    uint32_t calls = 0;
-    /// Its tasks of the present step that nobody has taken.
-    std::atomic<uint64_t> share{0};
-  };
-  std::vector<Report> reports;
+  /// One per worker.
+  std::vector<WorkerReport> reports;
   /// Counts the steps of all runs.
   uint64_t round = 0;
 };

@@ -317,6 +317,7 @@ private:
       const auto &bytes = vector(from->operand_bytes());
       const auto &grains = vector(from->grains());
       const auto &shared = vector(from->shared());
+      const auto &sharing = vector(from->sharing());
       uint32_t nextOperand = 0;
       for (const auto *kernel : vector(from->kernels())) {
         level.kernels.emplace_back();
@@ -324,15 +325,21 @@ private:
         JN_TRY(numbered(kernel->tasks(), to.tasks));
         JN_TRY(numbered(kernel->scratch(), to.scratch));
         JN_TRY(numbered(kernel->flops(), to.flops));
-        JN_TRY(optional(grains, level.kernels.size() - 1, 1, to.grain));
-        JN_TRY(optional(shared, level.kernels.size() - 1, 0, to.shared));
+        size_t number = level.kernels.size() - 1;
+        JN_TRY(optional(grains, number, 1, to.grain));
+        JN_TRY(optional(shared, number, 0, to.shared));
+        JN_TRY(optional(sharing, 4 * number, INT64_MAX, to.workers));
+        JN_TRY(optional(sharing, 4 * number + 1, 0, to.prepare));
+        JN_TRY(optional(sharing, 4 * number + 2, 0, to.finish));
+        JN_TRY(optional(sharing, 4 * number + 3, INT64_MAX, to.alone));
         if (kernel->operands() > bytes.size() - nextOperand)
           return bad("has a kernel without its operands");
         to.bytes.resize(kernel->operands());
         for (Expr &expr : to.bytes)
           JN_TRY(numbered(bytes[nextOperand++], expr));
-        to.dynamic = isDynamic(to.tasks) || isDynamic(to.scratch) ||
-                     isDynamic(to.grain) || isDynamic(to.shared);
+        for (const Expr *expr : {&to.tasks, &to.scratch, &to.grain, &to.shared,
+                                 &to.workers, &to.prepare, &to.finish, &to.alone})
+          to.dynamic |= isDynamic(*expr);
       }
       for (const Step &step : program.steps)
         if (step.kernel >= level.kernels.size() ||

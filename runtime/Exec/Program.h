@@ -92,11 +92,14 @@ struct Kernel {
   /// Of 1 and of 0 where they are left out.
   Expr grain;
   Expr shared;
+  /// The most workers that find enough to do; tasks of the phases before and
+  /// after its own, and the fewest for each worker that need no phases.
+  Expr workers, prepare, finish, alone;
+  /// One of those above depends on a symbol that a step defines.
+  bool dynamic = false;
   Expr flops;
   /// Bytes moved of each operand, the result last.
   std::vector<Expr> bytes;
-  /// One of the first four depends on a symbol that a step defines.
-  bool dynamic = false;
 };
 
 /// What is different between instruction-set levels: the kernels of the steps.

@@ -19,7 +19,7 @@ RunPlan::RunPlan(const Model &model, uint32_t threads)
   bound.resize(program.symbols.size());
   access.resize(inputs);
   sizes.resize(program.buffers.size());
-  stepSizes.resize(program.steps.size());
+  sizesOfSteps.resize(program.steps.size());
   placements.resize(sizes.size() + inputs + program.steps.size());
   planner.reserve(placements.size());
   plannedValues.resize(values.size());
@@ -214,6 +214,10 @@ bool RunPlan::sizesOf(size_t step, const int64_t *symbols,
   int64_t scratch, shared;
   if (!kernel.tasks.evaluate(symbols, sizes.tasks) ||
       !kernel.grain.evaluate(symbols, sizes.grain) ||
+      !kernel.prepare.evaluate(symbols, sizes.prepare) ||
+      !kernel.finish.evaluate(symbols, sizes.finish) ||
+      !kernel.workers.evaluate(symbols, sizes.workers) ||
+      !kernel.alone.evaluate(symbols, sizes.alone) ||
       !kernel.scratch.evaluate(symbols, scratch) ||
       !kernel.shared.evaluate(symbols, shared) ||
       !alignSize(scratch, sizes.scratch))
@@ -223,21 +227,16 @@ bool RunPlan::sizesOf(size_t step, const int64_t *symbols,
          alignSize(shared, sizes.shared);
 }
 
-bool RunPlan::resize(size_t step, const int64_t *symbols, int64_t &tasks,
-                     int64_t &grain) const {
-  StepSizes sizes;
-  if (!sizesOf(step, symbols, sizes) ||
-      sizes.scratch > stepSizes[step].scratch ||
-      sizes.shared > stepSizes[step].shared)
-    return false;
-  tasks = sizes.tasks;
-  grain = sizes.grain;
-  return true;
+bool RunPlan::resize(size_t step, const int64_t *symbols,
+                     StepSizes &sizes) const {
+  return sizesOf(step, symbols, sizes) &&
+         sizes.scratch <= sizesOfSteps[step].scratch &&
+         sizes.shared <= sizesOfSteps[step].shared;
 }
 
 Status RunPlan::sizeSteps() {
   for (size_t i = 0; i < program.steps.size(); ++i) {
-    StepSizes &step = stepSizes[i];
+    StepSizes &step = sizesOfSteps[i];
     uint64_t all;
     if (!sizesOf(i, values.data(), step) ||
         __builtin_mul_overflow(step.scratch, uint64_t(threads), &all) ||

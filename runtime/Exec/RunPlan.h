@@ -61,11 +61,24 @@ public:
   uint64_t copyOffset(size_t input) const {
     return placements[sizes.size() + input].offset;
   }
-  int64_t tasks(size_t step) const { return stepSizes[step].tasks; }
-  int64_t grain(size_t step) const { return stepSizes[step].grain; }
+  /// Of a step: its tasks and their grain; the most workers that find enough to
+  /// do; the tasks of the phases before and after, if it has any, and the fewest
+  /// for each worker that need none; a worker's scratch and what workers share,
+  /// in bytes.
+  struct StepSizes {
+    int64_t tasks = 0;
+    int64_t grain = 1;
+    int64_t workers = 1;
+    int64_t prepare = 0;
+    int64_t finish = 0;
+    int64_t alone = INT64_MAX;
+    uint64_t scratch = 0;
+    uint64_t shared = 0;
+  };
+  const StepSizes &stepSizes(size_t step) const { return sizesOfSteps[step]; }
   /// The bytes that workers share, counters included; they begin after the
   /// scratch of the last worker.
-  uint64_t sharedBytes(size_t step) const { return stepSizes[step].shared; }
+  uint64_t sharedBytes(size_t step) const { return sizesOfSteps[step].shared; }
   uint64_t sharedOffset(size_t step) const {
     return scratchOffset(step) + scratchStride(step) * threads;
   }
@@ -73,11 +86,12 @@ public:
   uint64_t scratchOffset(size_t step) const {
     return placements[sizes.size() + access.size() + step].offset;
   }
-  uint64_t scratchStride(size_t step) const { return stepSizes[step].scratch; }
+  uint64_t scratchStride(size_t step) const {
+    return sizesOfSteps[step].scratch;
+  }
   /// Do the sizes that the step has for these symbols fit into what was
-  /// planned? Gives its tasks and their grain.
-  bool resize(size_t step, const int64_t *symbols, int64_t &tasks,
-              int64_t &grain) const;
+  /// planned? Gives them.
+  bool resize(size_t step, const int64_t *symbols, StepSizes &sizes) const;
 
   /// A packed run's input as the steps see it; what is made from packed tokens
   /// has no data.
@@ -117,16 +131,8 @@ private:
   std::vector<char> bound;
   std::vector<InputAccess> access;
   std::vector<int64_t> sizes;
-  /// Of a step: its tasks and their grain; a worker's scratch and what workers
-  /// share, in bytes.
-  struct StepSizes {
-    int64_t tasks = 0;
-    int64_t grain = 1;
-    uint64_t scratch = 0;
-    uint64_t shared = 0;
-  };
   bool sizesOf(size_t step, const int64_t *symbols, StepSizes &sizes) const;
-  std::vector<StepSizes> stepSizes;
+  std::vector<StepSizes> sizesOfSteps;
   bool packed = false;
   PackedBatch batch;
   std::vector<DLTensor> paddedInputs;

@@ -6,10 +6,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/Exec/Context.h"
+#include "runtime/Exec/Spin.h"
 
 #include <algorithm>
 #include <cstring>
-#include <ctime>
 #include <utility>
 
 namespace joinery::runtime {
@@ -29,99 +29,6 @@ Status Context::runSteps(Team &team) {
     if (!packed || !program.packing.skipped[i])
       JN_TRY(runStep(team, i));
   return {};
-}
-
-/// What the workers of one step share. Each has an equal share of the tasks and
-/// takes them from the front, half of what is left at a time. One that has
-/// finished steals from the back of the others' shares, so that a worker whose
-/// core is taken away does not hold up the step.
-struct Context::StepCall {
-  JnKernel kernel;
-  void *const *buffers;
-  const int64_t *symbols;
-  int64_t tasks;
-  char *scratch;
-  uint64_t scratchStride;
-  char *shared;
-  Report *reports;
-  uint64_t round;
-  /// Shares are counted in pieces of `piece` tasks, to fit into 32 bits; `least`
-  /// is the fewest that are taken at a time.
-  int64_t piece = 1;
-  uint32_t least = 1;
-
-  /// No worker takes less than a share's so manieth part at a time.
-  static constexpr int64_t kCalls = 8;
-
-  void divide(int64_t grain, uint32_t threads) {
-    piece = tasks / INT32_MAX + 1;
-    auto pieces = uint64_t((tasks - 1) / piece + 1);
-    // Alone it takes all at once.
-    grain = std::max(grain, threads == 1 ? tasks : tasks / (kCalls * threads));
-    least = uint32_t(std::clamp<int64_t>(grain / piece, 1, INT32_MAX));
-    for (uint32_t i = 0; i < threads; ++i)
-      reports[i].share.store(
-          share(uint32_t(pieces * i / threads),
-                uint32_t(pieces * (uint64_t(i) + 1) / threads)),
-          std::memory_order_relaxed);
-  }
-
-  static uint64_t share(uint32_t first, uint32_t last) {
-    return uint64_t(last) << 32 | first;
-  }
-
-  /// Takes tasks of the share of `owner`; false if none are left.
-  bool take(uint32_t owner, bool own, JnKernelCall &call) {
-    std::atomic<uint64_t> &from = reports[owner].share;
-    uint64_t before = from.load(std::memory_order_relaxed), after;
-    uint32_t begin, end;
-    do {
-      auto first = uint32_t(before), last = uint32_t(before >> 32);
-      uint32_t left = last - first;
-      if (!left)
-        return false;
-      uint32_t count = std::min(left, std::max(least, left - left / 2));
-      begin = own ? first : last - count;
-      end = begin + count;
-      after = own ? share(end, last) : share(first, begin);
-    } while (!from.compare_exchange_weak(before, after,
-                                         std::memory_order_relaxed));
-    call.begin = begin * piece;
-    call.end = std::min(end * piece, tasks);
-    return true;
-  }
-
-  static void run(void *data, uint32_t worker, uint32_t threads) {
-    auto &self = *static_cast<StepCall *>(data);
-    Report &report = self.reports[worker];
-    if (report.round != self.round) {
-      report.round = self.round;
-      report.calls = 0;
-    }
-    // A second job of a worker's number would share its scratch with the first.
-    if (report.calls++)
-      return;
-    report.fault = {-1, 0, 0};
-    report.counters = {0, 0};
-    JnKernelCall call = {self.buffers,
-                         self.symbols,
-                         0,
-                         0,
-                         self.scratch + worker * self.scratchStride,
-                         &report.fault,
-                         &report.counters,
-                         self.shared,
-                         threads};
-    for (uint32_t i = 0; i < threads; ++i)
-      while (self.take((worker + i) % threads, i == 0, call))
-        self.kernel(&call);
-  }
-};
-
-static uint64_t nanoseconds() {
-  timespec time;
-  ::clock_gettime(CLOCK_MONOTONIC, &time);
-  return uint64_t(time.tv_sec) * 1'000'000'000 + uint64_t(time.tv_nsec);
 }
 
 /// Maps the tables that the step reads most of. Of the others, such as
@@ -144,31 +51,26 @@ void Context::mapWeights(const Step &step) const {
 Status Context::runStep(Team &team, size_t number) {
   const Step &step = program.steps[number];
   const Kernel &kernel = level.kernels[step.kernel];
-  int64_t tasks = runPlan.tasks(number), grain = runPlan.grain(number);
-  if (kernel.dynamic &&
-      !runPlan.resize(number, symbols.data(), tasks, grain))
+  RunPlan::StepSizes sizes = runPlan.stepSizes(number);
+  if (kernel.dynamic && !runPlan.resize(number, symbols.data(), sizes))
     return {JN_INTERNAL, "step '" + step.name +
                              "' needs more than its upper bound allows"};
-  uint64_t start = options.trace ? nanoseconds() : 0;
+  int64_t tasks = sizes.tasks, start = options.trace ? monotonicNs() : 0;
   uint32_t threads = 0;
   if (tasks > 0) {
-    threads = uint32_t(std::min<int64_t>(team.size(), tasks));
+    threads = uint32_t(std::clamp<int64_t>(std::min(tasks, sizes.workers), 1,
+                                           team.size()));
     char *shared = nullptr;
     if (runPlan.sharedBytes(number)) {
       shared = workspace() + runPlan.sharedOffset(number);
       std::memset(shared, 0, JN_SHARED_COUNTERS * sizeof(int64_t));
     }
     mapWeights(step);
-    StepCall call = {model->kernel(step.kernel),
-                     operands.data() + firstOperand[number],
-                     symbols.data(),
-                     tasks,
-                     workspace() + runPlan.scratchOffset(number),
-                     runPlan.scratchStride(number),
-                     shared,
-                     reports.data(),
-                     ++round};
-    call.divide(grain, threads);
+    StepMemory memory = {operands.data() + firstOperand[number], symbols.data(),
+                         workspace() + runPlan.scratchOffset(number),
+                         runPlan.scratchStride(number), shared};
+    StepCall call(model->kernel(step.kernel), sizes, memory, reports.data(),
+                  threads, ++round, team.isPatient());
     team.run(StepCall::run, &call, threads);
     JN_TRY(checkJobs(step, threads));
     // As kernels choose among theirs: the same for any number of threads.
@@ -184,7 +86,7 @@ Status Context::runStep(Team &team, size_t number) {
       return faultStatus(*first, number);
   }
   if (options.trace)
-    traceStep(number, nanoseconds() - start, tasks, threads);
+    traceStep(number, uint64_t(monotonicNs() - start), tasks, threads);
   return define(step, tasks > 0);
 }
 

@@ -8,11 +8,10 @@
 #include "runtime/Exec/ThreadPool.h"
 
 #include "runtime/Exec/Cpu.h"
+#include "runtime/Exec/Spin.h"
 
 #include <algorithm>
 #include <csignal>
-#include <ctime>
-#include <immintrin.h>
 #include <linux/futex.h>
 #include <mutex>
 #include <pthread.h>
@@ -25,9 +24,6 @@ namespace joinery::runtime {
 namespace {
 constexpr uint32_t kMaxWorkers = 1023;
 constexpr uint32_t kCallerSleeps = 0x80000000u;
-/// How long a thread spins for the next job, or for the others to finish,
-/// before it sleeps. Steps of one run follow each other faster than that.
-constexpr int64_t kSpinNs = 200'000;
 
 void futexWait(std::atomic<uint32_t> &word, uint32_t value) {
   ::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
@@ -35,33 +31,6 @@ void futexWait(std::atomic<uint32_t> &word, uint32_t value) {
 
 void futexWake(std::atomic<uint32_t> *word) {
   ::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
-}
-
-int64_t now() {
-  timespec time;
-  ::clock_gettime(CLOCK_MONOTONIC, &time);
-  return int64_t(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
-}
-
-/// Spins until `done()` or for kSpinNs; says whether it was done. A team with
-/// more threads than cores is not patient: a spinning thread would keep the one
-/// that it waits for from running.
-template <typename Done> bool spin(Done done, bool patient) {
-  if (!patient)
-    return done();
-  int64_t start = 0;
-  for (;;) {
-    for (int i = 0; i < 64; ++i) {
-      if (done())
-        return true;
-      _mm_pause();
-    }
-    int64_t time = now();
-    if (start == 0)
-      start = time;
-    else if (time - start > kSpinNs)
-      return false;
-  }
 }
 } // namespace
 

@@ -51,6 +51,8 @@ public:
 
   /// The caller is one of them.
   uint32_t size() const { return threads; }
+  /// May its threads spin while they wait for each other?
+  bool isPatient() const { return patient; }
 
   /// Calls `job` for workers 0 to `count` - 1, in the kernels' floating-point
   /// state, and returns when all have returned. `count` is at most size().

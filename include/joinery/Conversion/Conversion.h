@@ -56,6 +56,10 @@ struct LoweredKernel {
   /// The fewest tasks of a call where there are as many, and the bytes that
   /// workers share beside their counters.
   SymExpr grain, shared;
+  /// The most workers that find enough to do; tasks of the phases before and
+  /// after its own, 0 where it has none, and the fewest tasks for each worker
+  /// that need no phases.
+  SymExpr workers, prepare, finish, alone;
   /// How often all workers together read a table from end to end.
   SymExpr passes;
   /// Multiplications and additions of contractions, and bytes moved: the most.

@@ -23,10 +23,9 @@ extern "C" {
 
 /// The ABI that this header describes. A runtime opens objects of this number
 /// and of the one before it.
-/// ABI 2 calls a kernel several times per worker and has it share memory with
-/// the others of its step; kernels of ABI 1 know neither and need nothing of it.
-#define JN_ABI_VERSION 2u
-#define JN_ABI_OLDEST 1u
+/// ABI 3 may do a step in phases; kernels of ABI 2 have none.
+#define JN_ABI_VERSION 3u
+#define JN_ABI_OLDEST 2u
 /// "JNOB", little-endian: the first field of every object descriptor.
 #define JN_OBJECT_MAGIC 0x424f4e4au
 
@@ -54,8 +53,20 @@ typedef struct JnCounters {
 /// with. They are zero when the step begins.
 #define JN_SHARED_COUNTERS 128u
 
-/// The arguments of one kernel call: tasks [begin, end) of one step. The calls
-/// of a step have each task once, in any order and on any of its workers.
+/// What a call is to do. A program says which kernels have phases, and how many
+/// tasks each of them has. One worker does all at once; several may do the phases
+/// one after the other: all calls of a phase have returned, and what they wrote
+/// is there, before the next begins.
+enum {
+  JN_PHASE_ALL = 0,
+  JN_PHASE_PREPARE = 1, /* what all of the kernel's tasks would do anew */
+  JN_PHASE_MAIN = 2,    /* the kernel's tasks, but that */
+  JN_PHASE_FINISH = 3,  /* what needs the results of all tasks */
+};
+
+/// The arguments of one kernel call: tasks [begin, end) of one phase of a step.
+/// The calls of a phase have each task once, in any order and on any of the
+/// step's workers.
 typedef struct JnKernelCall {
   /// One pointer per operand of the step, in the step's order, each at least
   /// 64-byte aligned unless it is a model input or output.
@@ -75,6 +86,8 @@ typedef struct JnKernelCall {
   void *shared;
   /// The most workers that take part in the step.
   int64_t workers;
+  /// A JN_PHASE_.
+  int64_t phase;
 } JnKernelCall;
 
 typedef void (*JnKernel)(const JnKernelCall *call);

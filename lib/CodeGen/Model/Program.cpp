@@ -332,6 +332,9 @@ void ProgramBuilder::level(const LoweredLevel &level) {
                                  kernel.fixedBytes.size());
     result->grains.push_back(number(kernel.grain));
     result->shared.push_back(number(kernel.shared));
+    for (const SymExpr &expr :
+         {kernel.workers, kernel.prepare, kernel.finish, kernel.alone})
+      result->sharing.push_back(number(expr));
     for (const SymExpr &bytes : kernel.fixedBytes)
       result->operand_bytes.push_back(number(bytes));
   }

@@ -47,7 +47,13 @@ private:
   void chooseSlices(int64_t most);
 
   void allocate();
+  void allocateRows();
   void emitBlock(const ContractionBlock &block);
+  void emitProducts(const ContractionBlock &block, mlir::Value results);
+  /// Packs the rows of a block, or splits them for all slices.
+  void prepareBlock(const ContractionBlock &block);
+  /// Does `body` in calls of the phase, and in those that do all.
+  void during(int64_t phase, llvm::function_ref<void()> body);
   /// Puts the rows of a block into `packed`, as pairs.
   void packBlock(const ContractionBlock &block);
   /// Copies columns of rows that are in bf16 already.
@@ -98,14 +104,18 @@ private:
   struct PanelParts;
   struct PanelPart;
   void allocateTerms();
-  void splitBlock(const ContractionBlock &block, const Slice &slice);
+  void splitBlock(const ContractionBlock &block, const Slice &slice,
+                  mlir::Value to);
+  /// Where a slice's terms are: a worker has one at a time, in phases all are
+  /// there.
+  mlir::Value termsOf(size_t slice);
   PanelPart partAt(const PanelParts &parts, mlir::Value position);
   void emitTerms(mlir::Value from, mlir::Value to, mlir::ValueRange source,
                  mlir::ValueRange later, mlir::Value terms);
   llvm::SmallVector<mlir::Value>
   emitTermProducts(TileOps &ops, mlir::Value rows, mlir::Value panel,
                    mlir::ValueRange sums, llvm::function_ref<void()> between);
-  void emitSplitBlock(const ContractionBlock &block, const Slice &slice,
+  void emitSplitBlock(const ContractionBlock &block, size_t slice,
                       mlir::Value results);
 
   /// Lanes of 32 bits that a panel has along so much of k.
@@ -161,12 +171,17 @@ private:
   bool readsInPlace() const {
     return usesTiles() && half && runs.outer.empty() && folds.outer.empty();
   }
-  /// Rows that are rounded once for all panels, and a panel that is decoded
-  /// once for all rows of a block.
-  mlir::Value packed, decoded;
+  /// A panel that is decoded once for all rows of a block, and rows that are
+  /// rounded once for all panels: the worker's, those that workers share in
+  /// phases, and where the block's are.
+  mlir::Value decoded, ownRows, sharedRows, packed;
   /// Sums of two blocks of tiles, whose epilogue comes later.
   mlir::Value pending[2];
   int64_t packedLda = 0;
+  /// Is it a call that does all, if there are phases?
+  mlir::Value isAll;
+  /// Of rows in terms: from one term to the next.
+  mlir::Value termPitch;
   /// Terms of a part of the panel, of this one and the next.
   mlir::Value panelTerms[2];
 };

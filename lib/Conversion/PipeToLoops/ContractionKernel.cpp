@@ -55,17 +55,34 @@ void ContractionKernel::allocate() {
   w = e.bufferOf(panelsBuffer);
   lda = e.value(runs.stride);
   module = cast<ModuleOp>(e.function->getParentOp());
-  if (split) {
+  if (split)
     allocateTerms();
+  else
+    allocateRows();
+  if (grid.hasPhases())
+    isAll = e.compare(arith::CmpIPredicate::eq, e.phase, e.index(JN_PHASE_ALL));
+  if (!grid.preparedBytes)
     return;
-  }
+  int64_t unit = e.target.rowUnit;
+  Value allRows = e.mul(e.ceilDiv(e.value(grid.rows), unit), e.index(unit));
+  sharedRows = sharedTile;
+  if (grid.wholeRows)
+    sharedRows =
+        e.offset(sharedTile, e.mul(allRows, e.index(grid.rowBytes)), byte);
+  if (split)
+    termPitch = e.select(isAll, termPitch, e.mul(allRows, e.index(packedLda)));
+}
+
+void ContractionKernel::allocateRows() {
   // Of f32 the level has nothing that its base does not.
   const Isa *base = operands == Operands::F32 ? findIsa(e.target.base) : nullptr;
   gemm = getOrCreateGemm(module, base ? *base : e.target, width, operands);
   packedLda = oddLines(lanesOf(k));
   if (packs())
-    packed = e.allocateElements(
+    ownRows = e.allocateElements(
         (readsInPlace() ? 2 * kTileRows : grid.rowBlock) * packedLda);
+  if (packs() && !readsInPlace())
+    grid.preparedBytes = 4 * packedLda;
   if (usesTiles() && (!waits || ready))
     for (Value &sums : pending)
       sums = e.allocateElements(4 * kTileRows * kTileRows);
@@ -211,25 +228,63 @@ void ContractionKernel::copyRows(Value rowsAt, Value count, int64_t columns,
          });
 }
 
+void ContractionKernel::during(int64_t phase, function_ref<void()> body) {
+  if (grid.hasPhases())
+    e.when(isPhase(e, phase), body);
+  else
+    body();
+}
+
+void ContractionKernel::prepareBlock(const ContractionBlock &block) {
+  if (!split) {
+    e.when(isPhase(e, JN_PHASE_PREPARE), [&] { packBlock(block); });
+    return;
+  }
+  e.when(e.compare(arith::CmpIPredicate::eq, e.phase,
+                   e.index(JN_PHASE_PREPARE)),
+         [&] {
+           for (size_t slice = 0; slice < slices.size(); ++slice)
+             splitBlock(block, slices[slice], termsOf(slice));
+         });
+}
+
 void ContractionKernel::emitBlock(const ContractionBlock &block) {
-  Type f32 = e.b.getF32Type();
-  if (packs())
-    packBlock(readsInPlace() ? partialRows(block) : block);
+  packed = ownRows;
+  if (grid.preparedBytes) {
+    Value shared = e.offset(sharedRows, e.mul(block.row0, e.index(packedLda)),
+                            e.b.getF32Type());
+    packed = e.select(isAll, ownRows, shared);
+    prepareBlock(block);
+  }
   Value results = tile, complete;
   if (grid.wholeRows) {
     complete = e.compare(arith::CmpIPredicate::eq,
                          e.sub(block.panel1, block.panel0),
                          e.index(grid.panels));
-    results = e.select(complete, tile, sharedResults(block));
+    Value own = arith::AndIOp::create(e.b, e.loc, complete, isAll);
+    results = e.select(own, tile, sharedResults(block));
   }
+  during(JN_PHASE_MAIN, [&] { emitProducts(block, results); });
+  if (grid.wholeRows)
+    during(JN_PHASE_FINISH, [&] {
+      e.when(emitArrival(e, grid, block, complete), [&] {
+        epilogue(block, results, e.index(0), e.index(0), e.index(n));
+      });
+    });
+}
+
+void ContractionKernel::emitProducts(const ContractionBlock &block,
+                                     Value results) {
+  Type f32 = e.b.getF32Type();
+  if (packs() && readsInPlace())
+    packBlock(partialRows(block));
   for (const Slice &slice : slices) {
     if (usesTiles()) {
       emitTileBlock(block, slice, waits ? results : Value());
       continue;
     }
     if (split) {
-      splitBlock(block, slice);
-      emitSplitBlock(block, slice, waits ? results : Value());
+      emitSplitBlock(block, &slice - slices.data(), waits ? results : Value());
       continue;
     }
     int64_t k0 = slice.k0, depth = slice.depth;
@@ -266,11 +321,7 @@ void ContractionKernel::emitBlock(const ContractionBlock &block) {
              return {};
            });
   }
-  if (grid.wholeRows)
-    e.when(emitArrival(e, grid, block, complete), [&] {
-      epilogue(block, results, e.index(0), e.index(0), e.index(n));
-    });
-  else if (waits)
+  if (waits && !grid.wholeRows)
     epilogue(block, results, e.index(0), firstLane(block.panel0),
              lastLane(block.panel1));
 }
@@ -316,6 +367,9 @@ FailureOr<KernelCost> lowering::emitContraction(KernelEmitter &e) {
   few.grain = either(few.grain, many.grain);
   few.passes = either(few.passes, many.passes);
   few.shared = SymExpr::max(few.shared, many.shared);
+  few.prepare = either(few.prepare, many.prepare);
+  few.finish = either(few.finish, many.finish);
+  few.alone = either(few.alone, many.alone);
   few.scratch = e.scratchBytes;
   return few;
 }

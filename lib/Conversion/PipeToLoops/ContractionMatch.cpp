@@ -179,6 +179,7 @@ LogicalResult ContractionKernel::matchPanels() {
   width = kPanelWidth;
   widthText.getAsInteger(10, width);
   n = *type.extentOf(name).asConst();
+  grid.columns = n;
   grid.panels = llvm::divideCeil(n, width);
   auto stride = plan::chain(right.keys.at(name.str()), ns);
   if (!ns.empty() && (!stride || !stride->isConst(1)))

@@ -34,6 +34,42 @@ void ContractionGrid::setTasks(KernelCost &cost, int64_t unit) const {
     grain = grain + many * SymExpr(rowBlock / unit * panels);
   }
   cost.grain = grain;
+  if (!hasPhases())
+    return;
+  // The rows that phases are for: a block at most, and worth the waiting.
+  constexpr int64_t preparedMost = 12 << 20;
+  int64_t most = rowBlock, least = std::max<int64_t>(2 * unit, 16);
+  if (wholeRows)
+    most = std::min(most, sharedRows);
+  if (preparedBytes)
+    most = std::min(most, preparedMost / preparedBytes);
+  SymExpr few = SymExpr::min(SymExpr::floorDiv(rows, least), 1) *
+                (SymExpr(1) - SymExpr::min(SymExpr::floorDiv(rows, most + 1), 1));
+  cost.alone = alone(unit);
+  if (wholeRows)
+    cost.finish = few * units;
+  if (preparedBytes) {
+    cost.prepare = few * units;
+    cost.shared = cost.shared + few * units * SymExpr(unit * preparedBytes);
+  }
+}
+
+SymExpr ContractionGrid::alone(int64_t unit) const {
+  // Workers that share panels read each other's rows, and perhaps results; those
+  // that share rows all read the panels. So it is a matter of what is larger:
+  // measured, as soon as there are a third as many rows as columns.
+  constexpr int64_t leastRows = 64, share = 3;
+  SymExpr tall = SymExpr::min(
+      SymExpr::floorDiv(rows, llvm::divideCeil(columns, share)), 1);
+  return SymExpr(leastRows / unit * panels) +
+         (SymExpr(1) - tall) * SymExpr(KernelCost::kNever);
+}
+
+Value lowering::isPhase(KernelEmitter &e, int64_t phase) {
+  auto is = [&](int64_t number) {
+    return e.compare(arith::CmpIPredicate::eq, e.phase, e.index(number));
+  };
+  return arith::OrIOp::create(e.b, e.loc, is(JN_PHASE_ALL), is(phase));
 }
 
 ContractionShare lowering::emitShare(KernelEmitter &e,
@@ -49,6 +85,13 @@ ContractionShare lowering::emitShare(KernelEmitter &e,
         llvm::divideCeil(grid.sharedRows, int64_t(JN_SHARED_COUNTERS)), unit);
   Value most = e.ceilDiv(rows, grid.rowBlock);
   Value enough = e.ceilDiv(e.mul(e.workers, e.index(2)), grid.panels);
+  if (grid.hasPhases()) {
+    Value tasks = e.mul(units, panels);
+    Value own = arith::DivUIOp::create(e.b, e.loc, tasks, e.workers);
+    Value alone = e.compare(arith::CmpIPredicate::sge, own,
+                            e.value(grid.alone(unit)));
+    enough = e.max(enough, e.select(alone, e.workers, e.index(1)));
+  }
   // Equal blocks, for workers often have one each.
   Value height = e.mul(e.ceilDiv(units, e.max(most, enough)), e.index(unit));
   height = e.max(height, e.index(least));
@@ -60,9 +103,21 @@ ContractionShare lowering::emitShare(KernelEmitter &e,
   share.height = height;
   share.from = e.ceilDiv(e.mul(e.begin, blocks), units);
   share.to = e.ceilDiv(e.mul(e.end, blocks), units);
+  if (grid.hasPhases()) {
+    // Of phases but the main one the tasks are row units.
+    Value inCells = isPhase(e, JN_PHASE_MAIN);
+    Value last = e.min(e.mul(e.end, e.index(unit)), rows);
+    share.firstRow =
+        e.select(inCells, share.firstRow, e.mul(e.begin, e.index(unit)));
+    share.lastRow = e.select(inCells, share.lastRow, last);
+    share.height = e.select(inCells, share.height, rowBlock);
+    share.from = e.select(inCells, share.from, e.index(0));
+    share.to = e.select(inCells, share.to, panels);
+  }
   if (!grid.wholeRows)
     return share;
 
+  // More rows than may wait: the step has no phases then.
   Value many = e.compare(arith::CmpIPredicate::sgt, rows,
                          e.index(grid.sharedRows));
   Value first = e.mul(e.ceilDiv(e.begin, grid.panels), e.index(unit));

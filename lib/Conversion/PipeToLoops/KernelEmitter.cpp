@@ -29,7 +29,8 @@ enum CallField {
   Fault,
   Counters,
   Shared,
-  Workers
+  Workers,
+  Phase
 };
 
 KernelEmitter::KernelEmitter(
@@ -60,6 +61,7 @@ KernelEmitter::KernelEmitter(
   countersPointer = field(Counters, pointer);
   shared = field(Shared, pointer);
   workers = field(Workers, b.getI64Type());
+  phase = field(Phase, b.getI64Type());
   auto loadBuffer = [&](int32_t number) -> Value {
     Value address =
         LLVM::GEPOp::create(b, loc, pointer, pointer, buffersPointer,

@@ -48,8 +48,8 @@ public:
   pipe::KernelOp kernel;
   mlir::func::FuncOp function;
   /// Arguments of the call: the tasks, the worker's scratch memory, the memory
-  /// that workers share, and how many they are.
-  mlir::Value begin, end, scratch, shared, workers, out;
+  /// that workers share, how many they are, and the phase.
+  mlir::Value begin, end, scratch, shared, workers, phase, out;
 
   //===--- Scalars --------------------------------------------------------===//
   mlir::Value index(int64_t value);

@@ -19,6 +19,14 @@ struct KernelCost {
   /// The fewest tasks of a call where there are as many, and the bytes that
   /// workers share beside their counters.
   SymExpr grain = 1, shared;
+  /// Tasks of the phases before and after its own where several workers do the
+  /// step in phases (runtime/abi.h).
+  SymExpr prepare, finish;
+  /// The fewest tasks for each worker with which it is not.
+  static constexpr int64_t kNever = int64_t(1) << 48;
+  SymExpr alone = kNever;
+  /// What each task takes beside multiplying and moving data, in nanoseconds.
+  int64_t taskNs = 0;
   /// How often all workers together read a table from end to end.
   SymExpr passes = 1;
   /// The kernel itself counts what depends on values: the operations that

@@ -9,6 +9,7 @@
 #include "lib/Conversion/PipeToLoops/Kernels.h"
 #include "lib/Conversion/PipeToLoops/Work.h"
 #include "lib/Plan/Contraction.h"
+#include "lib/Plan/Target.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -76,6 +77,20 @@ static KernelCheck maskCheck(AggregateOp op) {
       << "; compile with --padding=keep, which computes that as the file has "
          "it, or export the model with a lower constant";
   return check;
+}
+
+/// The most workers that find enough to do for waking them, handing over data
+/// between caches and waiting for each other to pay.
+static SymExpr workersFor(const lowering::KernelCost &cost, const SymExpr &flops,
+                          const SymExpr &bytes, double flopsPerCycle) {
+  // Rough, for a core of 3 GHz; what takes longer than this says is shared late.
+  constexpr double reached = 0.6, cyclesPerNs = 3;
+  constexpr int64_t bytesPerNs = 32, leastNs = 3500;
+  auto flopsPerNs = int64_t(reached * cyclesPerNs * flopsPerCycle);
+  SymExpr ns = SymExpr::floorDiv(flops, flopsPerNs) +
+               SymExpr::floorDiv(bytes, bytesPerNs) +
+               cost.tasks * SymExpr(cost.taskNs);
+  return SymExpr::max(SymExpr::floorDiv(ns, leastNs), 1);
 }
 
 FailureOr<LoweredModule>
@@ -162,8 +177,13 @@ joinery::lowerKernels(ModuleOp module, ArrayRef<const Isa *> isas,
       SymExpr bytes;
       for (const SymExpr &operand : work.bytes)
         bytes = bytes + operand;
+      bool inPairs = lowering::multipliesPairs(kernel) && isa->dotBF16;
+      SymExpr workers = workersFor(*cost, work.flops, bytes,
+                                   plan::Target(*isa).flopsPerCycle(inPairs));
       level.kernels.push_back({name, cost->tasks, cost->scratch, cost->grain,
-                               cost->shared, cost->passes, work.flops, bytes,
+                               cost->shared, workers, cost->prepare,
+                               cost->finish, cost->alone, cost->passes,
+                               work.flops, bytes,
                                lowering::workOf(kernel, *isa, cost->countedWork).flops,
                                lowering::workOf(kernel, *isa, cost->countedReads).bytes});
     }

@@ -13,6 +13,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Conversion/PipeToLoops/Predict.h"
+#include "joinery/runtime/abi.h"
 #include "lib/Conversion/PipeToLoops/LoopCost.h"
 #include "lib/Conversion/PipeToLoops/Work.h"
 #include "lib/Plan/CostModel.h"
@@ -47,9 +48,11 @@ public:
       : target(target), module(module) {}
 
   /// The first of `workers` equal shares of the tasks, as one call.
-  double kernel(func::FuncOp function, int64_t tasks, int64_t workers) {
+  double kernel(func::FuncOp function, int64_t tasks, int64_t workers,
+                int64_t phase = JN_PHASE_ALL) {
     last = llvm::divideCeil(tasks, workers);
     this->workers = workers;
+    this->phase = phase;
     known[function.getArgument(0)] = {Known::Call, 0, 0};
     return block(function.getBody().front()).cycles();
   }
@@ -77,7 +80,7 @@ private:
 
   const plan::Target &target;
   ModuleOp module;
-  int64_t last = 0, workers = 1;
+  int64_t last = 0, workers = 1, phase = JN_PHASE_ALL;
   llvm::DenseMap<Value, Known> known;
 };
 } // namespace
@@ -94,7 +97,8 @@ Known Walk::load(const Known &address, Type type) {
                             {Known::Nothing},
                             {Known::Nothing},
                             {Known::Nothing},
-                            Known::integer(workers)};
+                            Known::integer(workers),
+                            Known::integer(phase)};
     return index < int64_t(std::size(fields)) ? fields[index]
                                               : Known{Known::Nothing};
   }
@@ -153,6 +157,10 @@ void Walk::evaluate(Operation &op) {
     both([](int64_t a, int64_t b) { return b > 0 ? a / b : 0; });
   } else if (isa<arith::RemUIOp, arith::RemSIOp>(op)) {
     both([](int64_t a, int64_t b) { return b > 0 ? a % b : 0; });
+  } else if (isa<arith::AndIOp>(op)) {
+    both([](int64_t a, int64_t b) { return a & b; });
+  } else if (isa<arith::OrIOp>(op)) {
+    both([](int64_t a, int64_t b) { return a | b; });
   } else if (isa<arith::MinSIOp>(op)) {
     both([](int64_t a, int64_t b) { return std::min(a, b); });
   } else if (isa<arith::MaxSIOp>(op)) {
@@ -333,13 +341,28 @@ Prediction lowering::predict(pipe::KernelOp kernel,
   int64_t tasks = int64_t(value(code.tasks));
   result.overhead = target.step;
   if (tasks > 0) {
-    int64_t threads = std::min<int64_t>(scenario.threads, tasks);
+    int64_t most = std::min(tasks, int64_t(value(code.workers)));
+    int64_t threads = std::clamp<int64_t>(most, 1, scenario.threads);
     if (threads > 1)
       result.overhead += target.worker;
     auto function = module.lookupSymbol<func::FuncOp>(code.function);
-    result.compute = walk.kernel(function, tasks, threads);
+    auto prepare = int64_t(value(code.prepare));
+    auto finish = int64_t(value(code.finish));
+    bool alone = double(tasks / threads) >= value(code.alone);
+    if (threads == 1 || prepare + finish == 0 || alone) {
+      result.compute = walk.kernel(function, tasks, threads);
+    } else {
+      result.compute = walk.kernel(function, tasks, threads, JN_PHASE_MAIN);
+      for (auto [number, count] : {std::pair(JN_PHASE_PREPARE, prepare),
+                                   std::pair(JN_PHASE_FINISH, finish)})
+        if (count > 0) {
+          result.compute += walk.kernel(function, count, threads, number);
+          result.overhead += target.worker;
+        }
+    }
     // Tables come once for each block of rows, from memory the first time.
-    double passes = value(code.passes) / double(threads);
+    double passes = std::max(value(code.passes), alone ? double(threads) : 0) /
+                    double(threads);
     double weights = 0, activations = 0;
     KernelWork work = workOf(kernel, *level.isa);
     for (auto [i, expr] : llvm::enumerate(work.bytes))

@@ -43,20 +43,27 @@ void ContractionKernel::allocateTerms() {
   for (const Slice &slice : slices)
     deepest = std::max(deepest, slice.depth);
   packedLda = oddLines(deepest / kPairDepth);
-  packed = e.allocateElements(kTerms * grid.rowBlock * packedLda);
+  ownRows = e.allocateElements(kTerms * grid.rowBlock * packedLda);
+  termPitch = e.index(grid.rowBlock * packedLda);
+  grid.preparedBytes = 4 * int64_t(slices.size()) * kTerms * packedLda;
   for (Value &terms : panelTerms)
     terms = e.allocateElements(kPartSteps * kStepLanes);
 }
 
+Value ContractionKernel::termsOf(size_t slice) {
+  Value before = e.mul(termPitch, e.index(int64_t(slice) * kTerms));
+  return e.offset(packed, e.select(isAll, e.index(0), before),
+                  e.b.getF32Type());
+}
+
 void ContractionKernel::splitBlock(const ContractionBlock &block,
-                                   const Slice &slice) {
+                                   const Slice &slice, Value terms) {
   forEachRun(block, slice, [&](Value rowsAt, Value count, Value before) {
-    Value to = e.offset(packed, e.mul(before, e.index(packedLda)),
+    Value to = e.offset(terms, e.mul(before, e.index(packedLda)),
                         e.b.getF32Type());
     func::CallOp::create(e.b, e.loc, getOrCreateSplitRows(module, e.target),
                          ValueRange{rowsAt, lda, count, e.index(slice.depth), to,
-                                    e.index(packedLda),
-                                    e.index(grid.rowBlock * packedLda)});
+                                    e.index(packedLda), termPitch});
   });
 }
 
@@ -161,7 +168,9 @@ ContractionKernel::emitTermProducts(TileOps &ops, Value rows, Value panel,
     for (int64_t tile = 0; tile < 2 && i != left; ++tile)
       a[tile] = ops.loadRows(
           e.offset(rows,
-                   e.index((i * grid.rowBlock + tile * kTile) * packedLda), f32),
+                   e.add(e.mul(termPitch, e.index(i)),
+                         e.index(tile * kTile * packedLda)),
+                   f32),
           rowStride, TileReuse::Once);
     left = i;
     if (std::pair(i, j) == std::end(kTermProducts)[-1])
@@ -179,11 +188,14 @@ ContractionKernel::emitTermProducts(TileOps &ops, Value rows, Value panel,
 }
 
 void ContractionKernel::emitSplitBlock(const ContractionBlock &block,
-                                       const Slice &slice, Value results) {
+                                       size_t number, Value results) {
   OpBuilder &b = e.b;
   Location loc = e.loc;
   Type f32 = b.getF32Type();
   TileOps ops(b, loc);
+  const Slice &slice = slices[number];
+  Value rowTerms = termsOf(number);
+  e.when(isAll, [&] { splitBlock(block, slice, rowTerms); });
   int64_t each = width / kTile;
   PanelParts parts;
   parts.first = e.mul(block.panel0, e.index(each));
@@ -230,7 +242,7 @@ void ContractionKernel::emitSplitBlock(const ContractionBlock &block,
       for (int i : {2, 3})
         to[i] = e.offset(to[i - 2], e.index(kTileLanes), f32);
       Value rows = e.offset(
-          packed,
+          rowTerms,
           e.add(e.mul(number, e.index(kBlock * packedLda)), along), f32);
       Value done = e.mul(number, here.steps);
       auto sums = e.loop(

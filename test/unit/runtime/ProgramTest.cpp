@@ -67,6 +67,9 @@ TEST(Program, RefusesBadMeaning) {
   expect([](P &p) { p.levels[0]->grains = {0, 0, 0}; }, JN_OK);
   expect([](P &p) { p.levels[0]->grains = {0, 0}; });
   expect([](P &p) { p.levels[0]->shared = {0, 0, 99}; });
+  expect([](P &p) { p.levels[0]->sharing.assign(12, 0); }, JN_OK);
+  expect([](P &p) { p.levels[0]->sharing.assign(11, 0); });
+  expect([](P &p) { p.levels[0]->sharing.assign(12, 99); });
   // Operands and names that are not there.
   expect([](P &p) { p.steps[2] = prog::Step(2, 4, 0, 4); });
   expect([](P &p) { p.steps[2] = prog::Step(2, UINT32_MAX, 0, 4); });

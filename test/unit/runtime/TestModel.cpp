@@ -120,6 +120,8 @@ void addLevel(prog::ProgramT &program, const std::string &name,
       level->grains.push_back(number(facts.grain));
       level->shared.push_back(number(facts.shared));
     }
+    for (ExprPtr &expr : facts.sharing)
+      level->sharing.push_back(number(expr));
   }
   program.levels.push_back(std::move(level));
 }

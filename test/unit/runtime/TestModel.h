@@ -59,6 +59,9 @@ void addStep(prog::ProgramT &program, const std::string &name,
 /// no kernel has a grain and shares memory is as before ABI 2.
 struct KernelFacts {
   ExprPtr tasks, scratch, flops, grain, shared;
+  /// The most workers, tasks of the phases before and after, and the fewest for a
+  /// worker without phases: all of them for all kernels, or none.
+  std::vector<ExprPtr> sharing;
   std::vector<ExprPtr> bytes;
 };
 void addLevel(prog::ProgramT &program, const std::string &name,
