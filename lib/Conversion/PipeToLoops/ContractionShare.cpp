@@ -50,7 +50,10 @@ void ContractionGrid::setTasks(KernelCost &cost, int64_t unit) const {
     cost.finish = few * units;
   if (preparedBytes) {
     cost.prepare = few * units;
-    cost.shared = cost.shared + few * units * SymExpr(unit * preparedBytes);
+    // Rows may turn out to be fewer than they are planned for: no less then.
+    int64_t mostUnits = llvm::divideCeil(most, unit);
+    cost.shared = cost.shared + SymExpr::min(units, mostUnits) *
+                                    SymExpr(unit * preparedBytes);
   }
 }
 

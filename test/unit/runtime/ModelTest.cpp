@@ -113,7 +113,7 @@ TEST_F(ModelOpen, ChoosesTheLevel) {
 TEST_F(ModelOpen, RefusesOtherObjects) {
   object.object.abi = JN_ABI_VERSION + 1;
   EXPECT_EQ(open(), JN_MISMATCH);
-  EXPECT_TRUE(says("ABI 3, this runtime opens ABI 1 to 2")) << error.message;
+  EXPECT_TRUE(says("ABI 4, this runtime opens ABI 2 to 3")) << error.message;
   object.object.abi = JN_ABI_OLDEST - 1;
   EXPECT_EQ(open(), JN_MISMATCH);
   EXPECT_TRUE(says("compile the model again")) << error.message;
