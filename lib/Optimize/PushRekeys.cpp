@@ -46,6 +46,16 @@ static bool operandGrows(RekeyOp rekey, Value operand) {
   return !atMost(size, typeOf(operand).size());
 }
 
+/// The same of what is multiplied before an aggregate: a rekey that got no further
+/// than in between would leave no contraction.
+static bool factorGrows(RekeyOp rekey, Value operand) {
+  auto join = operand.getDefiningOp<JoinOp>();
+  return join && isa<AggregateOp>(rekey.getInput().getDefiningOp()) &&
+         llvm::any_of(join.getInputs(), [&](Value factor) {
+           return operandGrows(rekey, factor);
+         });
+}
+
 /// True if all users are rekeys that together ask for no more keys than the
 /// producer has: then nothing is computed twice where they move below it.
 static bool usersAreParts(Value producer) {
@@ -61,6 +71,30 @@ static bool usersAreParts(Value producer) {
     total = total + rekey.getType().size();
   }
   return atMost(total, typeOf(producer).size());
+}
+
+/// Would the rekey leave an aggregate with fewer rows of what a run computes, or
+/// with rows in another order than they are in there? A part of the columns that
+/// come from tables is as good a contraction as the whole.
+static bool cutsRows(RekeyOp rekey, AggregateOp aggregate) {
+  auto cuts = [&](Value operand) {
+    if (dependsOnTablesOnly(operand))
+      return false;
+    return llvm::any_of(typeOf(operand).getColumns(), [&](Column column) {
+      StringRef name = column.getName();
+      if (!rekey.getInput().getType().has(name))
+        return false;
+      auto key = rekey.sourceKey(name).asSymbol();
+      return !key || rekey.getType().extentOf(StringRef(*key).substr(1)) !=
+                         column.getExtent();
+    });
+  };
+  for (Value input : aggregate.getInputs()) {
+    auto join = input.getDefiningOp<JoinOp>();
+    if (join ? llvm::any_of(join.getInputs(), cuts) : cuts(input))
+      return true;
+  }
+  return false;
 }
 
 namespace {
@@ -183,11 +217,17 @@ struct PushBelow : OpRewritePattern<RekeyOp> {
     if (!cheap && !usersAreParts(rekey.getInput()))
       return rewriter.notifyMatchFailure(
           rekey, "the producer would be computed more often");
-    if (!cheap)
-      for (Value operand : producer->getOperands())
-        if (operandGrows(rekey, operand))
-          return rewriter.notifyMatchFailure(
-              rekey, "an operand would have more keys than now");
+    // Parts that make up the whole are views of it: a contraction of each would
+    // be the same work in smaller pieces.
+    if (auto aggregate = dyn_cast<AggregateOp>(producer);
+        aggregate && !rekey.getInput().hasOneUse() &&
+        cutsRows(rekey, aggregate))
+      return rewriter.notifyMatchFailure(rekey, "the rows would be cut up");
+    if (!cheap && llvm::any_of(producer->getOperands(), [&](Value operand) {
+          return operandGrows(rekey, operand) || factorGrows(rekey, operand);
+        }))
+      return rewriter.notifyMatchFailure(
+          rekey, "an operand would have more keys than now");
     Value value;
     if (auto aggregate = dyn_cast<AggregateOp>(producer))
       value = pushAggregate(rewriter, rekey, aggregate);

@@ -127,3 +127,68 @@ func.func @drops_cancelled_keys(%x: !x) -> !rel.rel<[b: ?B, n: 6, s: ?S, d: 4, k
   }
   return %y : !rel.rel<[b: ?B, n: 6, s: ?S, d: 4, k: 8] x f32>
 }
+
+// -----
+
+!x = !rel.rel<[s: 16, k: 64] x f32>
+!y = !rel.rel<[s: 16, n: 32] x f32>
+!half = !rel.rel<[s: 8, n: 32] x f32>
+rel.table @w : !rel.rel<[k: 64, n: 32] x f32> from "w" at 0 length 8192
+
+// Tests that halves of the rows in another order, as rolls make them, are views of
+// one contraction, and that those of the columns are contractions of their own.
+// CHECK-LABEL: func.func @cuts_no_rows
+// CHECK: %[[Y:.+]] = rel.aggregate sum %{{.+}} over [k]
+// CHECK-DAG: %[[SECOND:.+]] = rel.rekey %[[Y]] [s = "#s + 8"]
+// CHECK-DAG: %[[FIRST:.+]] = rel.rekey %[[Y]] [] : <[s: 16, n: 32] x f32> -> <[s: 8, n: 32] x f32>
+// CHECK: rel.union over s(%[[SECOND]], %[[FIRST]])
+func.func @cuts_no_rows(%x: !x) -> !y {
+  %w = rel.scan @w : !rel.rel<[k: 64, n: 32] x f32>
+  %p = rel.join %x, %w : (!x, !rel.rel<[k: 64, n: 32] x f32>) -> !rel.rel<[s: 16, k: 64, n: 32] x f32> {
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.mulf %a, %b : f32
+    rel.yield %0 : f32
+  }
+  %y = rel.aggregate sum %p over [k] : (!rel.rel<[s: 16, k: 64, n: 32] x f32>) -> !y
+  %a = rel.rekey %y [s = "#s + 8"] : !y -> !half
+  %b = rel.rekey %y [] : !y -> !half
+  %u = rel.union over s(%a, %b) sizes ["8", "8"] : (!half, !half) -> !y
+  return %u : !y
+}
+
+// CHECK-LABEL: func.func @cuts_columns
+// CHECK-COUNT-2: rel.aggregate sum
+func.func @cuts_columns(%x: !x) -> (!rel.rel<[s: 16, n: 16] x f32>, !rel.rel<[s: 16, n: 16] x f32>) {
+  %w = rel.scan @w : !rel.rel<[k: 64, n: 32] x f32>
+  %p = rel.join %x, %w : (!x, !rel.rel<[k: 64, n: 32] x f32>) -> !rel.rel<[s: 16, k: 64, n: 32] x f32> {
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.mulf %a, %b : f32
+    rel.yield %0 : f32
+  }
+  %y = rel.aggregate sum %p over [k] : (!rel.rel<[s: 16, k: 64, n: 32] x f32>) -> !y
+  %a = rel.rekey %y [n = "#n + 16"] : !y -> !rel.rel<[s: 16, n: 16] x f32>
+  %b = rel.rekey %y [] : !y -> !rel.rel<[s: 16, n: 16] x f32>
+  return %a, %b : !rel.rel<[s: 16, n: 16] x f32>, !rel.rel<[s: 16, n: 16] x f32>
+}
+
+// -----
+
+!q = !rel.rel<[s: ?S, d: 64] x f32>
+!k = !rel.rel<[p: "2 * ?S", d: 64] x f32>
+!p = !rel.rel<[s: ?S, p: "2 * ?S", d: 64] x f32>
+
+// Tests that a view of a product's result stays one where a factor would have to
+// have a row for each of its elements, as with relative positions.
+// CHECK-LABEL: func.func @keeps_products
+// CHECK: %[[Y:.+]] = rel.aggregate sum %{{.+}} over [d]
+// CHECK: rel.rekey %[[Y]] [p = "?S + #s - #t"]
+func.func @keeps_products(%q: !q, %k: !k) -> !rel.rel<[s: ?S, t: ?S] x f32> {
+  %p = rel.join %q, %k : (!q, !k) -> !p {
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.mulf %a, %b : f32
+    rel.yield %0 : f32
+  }
+  %y = rel.aggregate sum %p over [d] : (!p) -> !rel.rel<[s: ?S, p: "2 * ?S"] x f32>
+  %r = rel.rekey %y [p = "?S + #s - #t"] : !rel.rel<[s: ?S, p: "2 * ?S"] x f32> -> !rel.rel<[s: ?S, t: ?S] x f32>
+  return %r : !rel.rel<[s: ?S, t: ?S] x f32>
+}

@@ -63,6 +63,9 @@ def PushRekeys : Law<"rel-push-rekeys"> {
     operator over rekeyed operands, if the rekeys that read the producer ask for
     no more keys together than it has, so that nothing is computed twice. At a
     scan or a range a rename disappears; elsewhere the rekey stays as a view.
+    It also stays above an aggregate that several rekeys take rows out of, for a
+    contraction of each part is no less work than one of all; and above one whose
+    factors would need more keys, for no contraction would be left.
 
     ```mlir
     %y = rel.aggregate sum %p over [k] : [s, k, n] -> [s, n]
