@@ -67,16 +67,12 @@ FailureOr<SmallVector<Window>> windowsOf(Importer &im, const Tensor &x,
       window.inside = begin == 0 && end == 0;
       window.output = SymExpr::floorDiv(room, window.stride) + SymExpr(1);
       if (ceil && window.stride > 1) {
-        auto known = room.asConst();
-        if (!known)
-          return im.refuse("ceil_mode = 1 with an extent that is not known "
-                           "at compile time");
-        int64_t output = (*known + window.stride - 1) / window.stride + 1;
         // A window must not start in the padding at the end.
-        if ((output - 1) * window.stride >= *extent.asConst() + begin)
-          --output;
-        window.inside &= (output - 1) * window.stride <= *known;
-        window.output = output;
+        window.output = im.simplify(SymExpr::min(
+            SymExpr::ceilDiv(room, window.stride) + SymExpr(1),
+            SymExpr::ceilDiv(extent + SymExpr(begin), window.stride)));
+        window.inside &= im.isNonNegative(
+            room - (window.output - SymExpr(1)) * SymExpr(window.stride));
       }
     } else {
       window.output = SymExpr::ceilDiv(extent, window.stride);

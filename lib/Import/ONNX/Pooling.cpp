@@ -95,12 +95,10 @@ static LogicalResult importAveragePool(Importer &im) {
 }
 
 static const OpEntry table[] = {
-    {"", "AveragePool", 1, 0, importAveragePool,
-     "ceil_mode needs static extents"},
+    {"", "AveragePool", 1, 0, importAveragePool, ""},
     {"", "GlobalAveragePool", 1, 0, importGlobalAveragePool, ""},
     {"", "GlobalMaxPool", 1, 0, importGlobalMaxPool, ""},
-    {"", "MaxPool", 1, 0, importMaxPool,
-     "no output Indices; ceil_mode needs static extents"},
+    {"", "MaxPool", 1, 0, importMaxPool, "no output Indices"},
 };
 
 ArrayRef<OpEntry> onnx_import::poolingOps() { return table; }

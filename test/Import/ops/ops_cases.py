@@ -123,6 +123,10 @@ def reductions():
         yield Case(op, [image], {"kernel_shape": [3, 2], "strides": [2, 1]}, symbols=NAMES)
         yield Case(op, [image], {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2]})
         yield Case(op, [image], {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}, opset=11)
+        for extent in (4, 8, 9, 10):
+            for pads in ([0, 0, 0, 0], [1, 0, 1, 0]):
+                yield Case(op, [f(2, 3, extent, 5)], {"kernel_shape": [3, 1], "strides": [3, 1], "ceil_mode": 1,
+                                                      "pads": pads}, opset=19, symbols={2: "B", extent: "T"})
         yield Case(op, [image], {"kernel_shape": [3, 2], "auto_pad": "SAME_UPPER"})
     yield Case("AveragePool", [image], {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1})
     for pads in ([0, 0, 0, 0], [1, 1, 1, 1]):
