@@ -83,39 +83,44 @@ std::optional<double> joinery::onnx_import::readElement(ArrayRef<char> bytes,
   return value.convertToDouble();
 }
 
-/// The constant as c0 + sum of c_i * key_i, if it is that.
-static std::optional<SymExpr> affineForm(ArrayRef<char> bytes,
-                                         const Tensor &tensor) {
+/// Elements `from`, `from` + `every`, ... of a constant, which have the dimensions
+/// `dims`, as c0 + sum of c_i * key_i, if they are that.
+static std::optional<SymExpr> affineForm(ArrayRef<char> bytes, int onnxType,
+                                         ArrayRef<Dim> dims, int64_t from = 0,
+                                         int64_t every = 1) {
+  auto element = [&](int64_t i) {
+    return readInt(bytes, from + i * every, onnxType);
+  };
   SmallVector<int64_t> extents;
   int64_t count = 1;
-  for (const Dim &dim : tensor.dims) {
+  for (const Dim &dim : dims) {
     extents.push_back(*dim.extent.asConst());
     count *= extents.back();
   }
   if (!count || count > affineLimit)
     return std::nullopt;
-  int64_t first = readInt(bytes, 0, tensor.onnxType);
+  int64_t first = element(0);
   SmallVector<int64_t> steps(extents.size(), 0);
   int64_t stride = 1;
   SymExpr poly(first);
   constexpr int64_t small = int64_t(1) << 36;
   for (int i = extents.size(); i-- > 0;) {
     if (extents[i] > 1) {
-      int64_t next = readInt(bytes, stride, tensor.onnxType);
+      int64_t next = element(stride);
       bool large = next > small || next < -small || first > small ||
                    first < -small;
       if (large && next != first)
         return std::nullopt;
       steps[i] = next - first;
       poly = poly +
-             SymExpr(steps[i]) * SymExpr::key(tensor.dims[i].columns.front());
+             SymExpr(steps[i]) * SymExpr::key(dims[i].columns.front());
     }
     stride *= extents[i];
   }
   SmallVector<int64_t> key(extents.size(), 0);
   int64_t expected = first;
   for (int64_t i = 0; i < count; ++i) {
-    if (readInt(bytes, i, tensor.onnxType) != expected)
+    if (element(i) != expected)
       return std::nullopt;
     for (int d = extents.size(); d-- > 0;) {
       expected += steps[d];
@@ -126,6 +131,26 @@ static std::optional<SymExpr> affineForm(ArrayRef<char> bytes,
     }
   }
   return poly;
+}
+
+/// Tuples of indices, each of which is such a form, as a stack of them.
+static void findParts(Importer &importer, ArrayRef<char> bytes, Tensor &tensor) {
+  constexpr int64_t longest = 8;
+  if (tensor.rank() < 2)
+    return;
+  int64_t length = *tensor.dims.back().extent.asConst();
+  if (length < 2 || length > longest)
+    return;
+  ArrayRef<Dim> outer = ArrayRef(tensor.dims).drop_back();
+  std::vector<Tensor> parts;
+  for (int64_t k = 0; k < length; ++k) {
+    auto form = affineForm(bytes, tensor.onnxType, outer, k, length);
+    if (!form)
+      return;
+    parts.push_back(importer.polynomial(
+        *form, Dims(outer.begin(), outer.end()), tensor.onnxType));
+  }
+  tensor.parts = std::move(parts);
 }
 
 const Tensor *Importer::Impl::stored(Importer &importer, StringRef name) {
@@ -157,7 +182,9 @@ const Tensor *Importer::Impl::stored(Importer &importer, StringRef name) {
   }
   ArrayRef<char> bytes = file.bytes(*located);
   if (integral) {
-    tensor.poly = affineForm(bytes, tensor);
+    tensor.poly = affineForm(bytes, tensor.onnxType, tensor.dims);
+    if (!tensor.poly)
+      findParts(importer, bytes, tensor);
     if (located->count() <= elementsLimit) {
       tensor.elements.emplace();
       for (int64_t i = 0; i < located->count(); ++i)

@@ -406,7 +406,13 @@ static LogicalResult importGatherND(Importer &importer) {
   if (parts.empty())
     for (int64_t k = 0; k < *count; ++k) {
       Tensor part = sliceOf(importer, index, index.rank() - 1, k, 1, 1);
-      parts.push_back(viewOf(importer, part, outer));
+      part = viewOf(importer, part, Dims(part.dims.begin(), part.dims.end() - 1));
+      // A slice of known elements has columns of its own.
+      for (auto [i, dim] : llvm::enumerate(outer))
+        if (part.dims[i].columns != dim.columns &&
+            failed(follow(importer, part, i, dim)))
+          return failure();
+      parts.push_back(std::move(part));
     }
   // The indices are joined with each other, not with the data.
   std::set<std::string> names;

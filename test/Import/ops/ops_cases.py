@@ -359,6 +359,20 @@ def depths():
         yield Case(op, [x], {"blocksize": 2, "mode": "RCD"}, refused="mode 'RCD'")
 
 
+def lookups():
+    # Index tuples as exporters fold them: rows in order, and in an order that no formula gives.
+    for length in (9, 700):
+        data = f(3, length)
+        for order in (np.arange(length), random.permutation(length), length - 1 - np.arange(length)):
+            rows = np.stack([np.full_like(order, 2), order], -1)
+            yield Case("GatherND", [data, rows.reshape(1, 1, length, 2)], constants=(1,))
+            yield Case("GatherND", [data, rows], constants=(1,), symbols={3: "B"})
+    grid = np.stack(np.meshgrid(np.arange(4), np.arange(6), indexing="ij"), -1)
+    yield Case("GatherND", [f(4, 6, 5), grid], constants=(1,), symbols=NAMES)
+    yield Case("GatherND", [f(4, 6, 5), grid[::-1, 1:] - np.array([0, 6])], constants=(1,))
+    yield Case("GatherND", [f(2, 4, 5), np.array([[[3], [0], [2]], [[1], [1], [0]]])], {"batch_dims": 1}, constants=(1,))
+
+
 def resizing():
     x = f(2, 3, 6, 4)
     for mode in ("linear", "cubic"):
@@ -409,5 +423,5 @@ def malformed():
 
 def cases():
     for group in (malformed, one_hot, depths, elementwise, logic, reductions, contractions, convolutions, normalizations,
-                  attention, rotary, resizing):
+                  attention, rotary, lookups, resizing):
         yield from group()
