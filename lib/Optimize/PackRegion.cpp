@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "joinery/Interp/Interp.h"
 #include "lib/Optimize/PackRows.h"
 #include "llvm/ADT/EquivalenceClasses.h"
 
@@ -32,11 +33,60 @@ std::optional<Binding> Packer::bindingOf(Operation &op) const {
   return bindings[0];
 }
 
-/// Does a value have columns of the binding, and others whose extent the inputs
-/// decide? It pairs each row with many (queries with the keys of a sequence):
-/// packed, it would no longer be what attention streams through.
-static bool pairsRows(Value value, const Binding &binding) {
+/// In a model of fixed sizes other rows are columns that come from an operand
+/// without the binding's, as long as one of those.
+void Packer::findPaired(Operation &op, const Binding &binding) {
+  Value result = op.getResult(0);
+  RelType type = typeOf(result);
+  auto isBound = [&](StringRef name) {
+    return llvm::is_contained(binding, name);
+  };
+  auto hasAll = [&](Value value) {
+    return llvm::all_of(binding, [&](StringRef name) {
+      return typeOf(value).has(name);
+    });
+  };
+  std::set<std::string> found;
+  auto rekey = dyn_cast<RekeyOp>(op);
+  for (Value operand : op.getOperands())
+    if (auto it = paired.find(operand); it != paired.end())
+      for (const std::string &name : it->second) {
+        std::set<std::string> keys{"#" + name};
+        if (rekey) {
+          keys.clear();
+          rekey.sourceKey(name).collect(keys);
+        }
+        for (StringRef key : keys)
+          if (key.consume_front("#") && type.has(key) && !isBound(key))
+            found.insert(key.str());
+      }
+  if (isa<JoinOp>(op) && hasAll(result)) {
+    std::set<StringRef> own;
+    for (Value operand : op.getOperands())
+      if (hasAll(operand))
+        for (Column column : typeOf(operand).getColumns())
+          own.insert(column.getName());
+    for (Value operand : op.getOperands())
+      if (!hasAll(operand) && !dependsOnTablesOnly(operand))
+        for (Column column : typeOf(operand).getColumns())
+          if (!isBound(column.getName()) && !own.count(column.getName()) &&
+              llvm::any_of(binding, [&](StringRef name) {
+                return type.extentOf(name) == column.getExtent();
+              }))
+            found.insert(column.getName().str());
+  }
+  if (!found.empty())
+    paired[result] = std::move(found);
+}
+
+/// Does a value have columns of the binding, and others that number rows, such as
+/// those whose extent the inputs decide? It pairs each row with many (queries with
+/// the keys of a sequence): packed, it would no longer be what attention streams
+/// through.
+bool Packer::pairsRows(Value value, const Binding &binding) const {
   RelType type = typeOf(value);
+  if (paired.count(value))
+    return true;
   auto bound = [&](Column column) {
     return llvm::is_contained(binding, column.getName());
   };
@@ -72,6 +122,8 @@ unsigned Packer::plan() {
     return 0;
   for (Operation &op : function.getBody().front()) {
     auto binding = bindingOf(op);
+    if (binding)
+      findPaired(op, *binding);
     if (binding && worksByRow(op, *binding) && !front.contains(&op) &&
         !isa<ScanOp, RangeOp>(op))
       region.ops[&op] = *binding;

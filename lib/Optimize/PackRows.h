@@ -35,6 +35,8 @@ public:
 private:
   std::optional<Binding> bindingOf(mlir::Operation &op) const;
   bool worksByRow(mlir::Operation &op, const Binding &binding) const;
+  void findPaired(mlir::Operation &op, const Binding &binding);
+  bool pairsRows(mlir::Value value, const Binding &binding) const;
   void keepIslandsWithContractions();
   bool movesToFront(mlir::Value value,
                     llvm::SetVector<mlir::Operation *> &slice) const;
@@ -56,6 +58,8 @@ private:
   Demand demand;
   mlir::OpBuilder b;
   PackedRegion region;
+  /// Columns of a value that number other rows than those of its binding.
+  llvm::DenseMap<mlir::Value, std::set<std::string>> paired;
   llvm::SetVector<mlir::Operation *> front; // what decides the selection
   mlir::Value rank, rows, kept;
   std::string row; // the packed column

@@ -27,11 +27,8 @@ static Value pushInto(PatternRewriter &rewriter, RekeyOp rekey, Value operand,
   });
 }
 
-/// True if the rekeyed operand would have more keys than the operand: then
-/// what computes it is evaluated more often, or stays behind the rekey.
-static bool operandGrows(RekeyOp rekey, Value operand) {
-  if (dependsOnTablesOnly(operand) || operand.getDefiningOp<RangeOp>())
-    return false;
+/// True if the rekeyed operand would have more keys than the operand.
+static bool hasMoreKeys(RekeyOp rekey, Value operand) {
   SymExpr size(1);
   std::set<std::string> keys;
   for (Column column : typeOf(operand).getColumns()) {
@@ -46,13 +43,21 @@ static bool operandGrows(RekeyOp rekey, Value operand) {
   return !atMost(size, typeOf(operand).size());
 }
 
+/// The same where it matters: what computes the operand would be evaluated more
+/// often, or stay behind the rekey.
+static bool operandGrows(RekeyOp rekey, Value operand) {
+  return !dependsOnTablesOnly(operand) && !operand.getDefiningOp<RangeOp>() &&
+         hasMoreKeys(rekey, operand);
+}
+
 /// The same of what is multiplied before an aggregate: a rekey that got no further
-/// than in between would leave no contraction.
+/// than in between would leave no contraction, and a table with a row for each of
+/// the result's elements none that is worth the name.
 static bool factorGrows(RekeyOp rekey, Value operand) {
   auto join = operand.getDefiningOp<JoinOp>();
   return join && isa<AggregateOp>(rekey.getInput().getDefiningOp()) &&
          llvm::any_of(join.getInputs(), [&](Value factor) {
-           return operandGrows(rekey, factor);
+           return hasMoreKeys(rekey, factor);
          });
 }
 

@@ -192,3 +192,21 @@ func.func @keeps_products(%q: !q, %k: !k) -> !rel.rel<[s: ?S, t: ?S] x f32> {
   %r = rel.rekey %y [p = "?S + #s - #t"] : !rel.rel<[s: ?S, p: "2 * ?S"] x f32> -> !rel.rel<[s: ?S, t: ?S] x f32>
   return %r : !rel.rel<[s: ?S, t: ?S] x f32>
 }
+
+rel.table @t : !rel.rel<[p: 32, d: 64] x f32> from "t" at 0 length 8192
+
+// The same where that factor is a table.
+// CHECK-LABEL: func.func @keeps_tables_small
+// CHECK: %[[Y:.+]] = rel.aggregate sum %{{.+}} over [d]
+// CHECK: rel.rekey %[[Y]] [p = "16 + #s - #t"]
+func.func @keeps_tables_small(%q: !rel.rel<[s: 16, d: 64] x f32>) -> !rel.rel<[s: 16, t: 16] x f32> {
+  %k = rel.scan @t : !rel.rel<[p: 32, d: 64] x f32>
+  %p = rel.join %q, %k : (!rel.rel<[s: 16, d: 64] x f32>, !rel.rel<[p: 32, d: 64] x f32>) -> !rel.rel<[s: 16, p: 32, d: 64] x f32> {
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.mulf %a, %b : f32
+    rel.yield %0 : f32
+  }
+  %y = rel.aggregate sum %p over [d] : (!rel.rel<[s: 16, p: 32, d: 64] x f32>) -> !rel.rel<[s: 16, p: 32] x f32>
+  %r = rel.rekey %y [p = "16 + #s - #t"] : !rel.rel<[s: 16, p: 32] x f32> -> !rel.rel<[s: 16, t: 16] x f32>
+  return %r : !rel.rel<[s: 16, t: 16] x f32>
+}

@@ -193,3 +193,27 @@ func.func @all_queries(%y: !q, %k: !kt, %m: !mt) -> !q {
   %a = rel.aggregate softmax_sum %c, %k over [t] : (!c, !kt) -> !q
   return %a : !q
 }
+
+// -----
+
+!q = !rel.rel<[b: 3, s: 96, d: 8] x f32>
+!kt = !rel.rel<[b: 3, t: 96, d: 8] x f32>
+!qk = !rel.rel<[b: 3, s: 96, t: 96, d: 8] x f32>
+!c = !rel.rel<[b: 3, s: 96, t: 96] x f32>
+!mt = !rel.rel<[b: 3, t: 96] x i1>
+
+// The same where all sizes are fixed.
+// CHECK-LABEL: func.func @all_queries_of_fixed_sizes
+// CHECK-NOT: rel.pack
+// CHECK: return
+func.func @all_queries_of_fixed_sizes(%y: !q, %k: !kt, %m: !mt) -> !q {
+  %p = rel.join %y, %k : (!q, !kt) -> !qk {
+  ^bb0(%a: f32, %b: f32):
+    %0 = arith.mulf %a, %b : f32
+    rel.yield %0 : f32
+  }
+  %s = rel.aggregate sum %p over [d] : (!qk) -> !c
+  %c = rel.select %s where %m else 0xFF800000 : f32 : (!c, !mt) -> !c
+  %a = rel.aggregate softmax_sum %c, %k over [t] : (!c, !kt) -> !q
+  return %a : !q
+}

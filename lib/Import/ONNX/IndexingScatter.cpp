@@ -1,4 +1,4 @@
-//===- IndexingScatter.cpp - ScatterND where it writes a box --------------===//
+//===- IndexingScatter.cpp - Scatter where it writes a box ----------------===//
 //
 // Part of Joinery, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -123,8 +123,49 @@ static LogicalResult importScatterND(Importer &importer) {
   return success();
 }
 
+/// Along all axes but one the updates go to the keys that they have.
+static LogicalResult importScatterElements(Importer &importer) {
+  const Tensor data = *importer.input(0), index = *importer.input(1),
+               updates = *importer.input(2);
+  std::string reduction = importer.node().getString("reduction", "none");
+  if (reduction != "none")
+    return importer.refuse("reduction '" + reduction + "' is not supported");
+  auto axis = importer.axisOf(importer.node().getInt("axis", 0), data.rank());
+  if (failed(axis))
+    return failure();
+  if (data.rank() == 0 || index.rank() != data.rank() ||
+      updates.rank() != data.rank())
+    return importer.refuse("the ranks of data, indices and updates differ");
+  std::vector<Side> sides;
+  for (int64_t i = 0; i < data.rank(); ++i) {
+    if (failed(importer.requireEqual(index.dims[i].extent,
+                                     updates.dims[i].extent,
+                                     "sizes of indices and updates")))
+      return failure();
+    sides.push_back({SymExpr(0), index.dims[i].extent, unsigned(i)});
+  }
+  auto side = sideOf(importer, index);
+  if (side && importer.isLess(side->start, 0))
+    side->start = importer.simplify(side->start + data.dims[*axis].extent);
+  bool once = side && (side->dim ? *side->dim == unsigned(*axis)
+                                 : index.dims[*axis].extent.isConst(1));
+  if (!once || !importer.isNonNegative(side->start))
+    return importer.refuse("the indices depend on data, or are not a run of "
+                           "keys along the axis");
+  sides[*axis] = *side;
+  auto result = writeBox(importer, data, sides, 0, updates);
+  if (failed(result))
+    return failure();
+  importer.setOutput(0, std::move(*result));
+  return success();
+}
+
 ArrayRef<OpEntry> joinery::onnx_import::scatterOps() {
   static const OpEntry entries[] = {
+      {"", "Scatter", 9, 10, importScatterElements,
+       "the indices must be a run of keys along the axis"},
+      {"", "ScatterElements", 11, 0, importScatterElements,
+       "the indices must be a run of keys along the axis"},
       {"", "ScatterND", 11, 0, importScatterND,
        "the indices must be runs of keys known from the shapes"},
   };

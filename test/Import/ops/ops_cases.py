@@ -371,6 +371,17 @@ def lookups():
     yield Case("GatherND", [f(4, 6, 5), grid], constants=(1,), symbols=NAMES)
     yield Case("GatherND", [f(4, 6, 5), grid[::-1, 1:] - np.array([0, 6])], constants=(1,))
     yield Case("GatherND", [f(2, 4, 5), np.array([[[3], [0], [2]], [[1], [1], [0]]])], {"batch_dims": 1}, constants=(1,))
+    x = f(2, 5, 3)
+    for axis, start, count in ((0, 1, 1), (1, 2, 3), (1, -2, 2), (2, 0, 3), (-1, 1, 1)):
+        shape = [2, 5, 3]
+        shape[axis] = count
+        index = np.moveaxis(np.broadcast_to(start + np.arange(count), [*np.delete(shape, axis), count]), -1, axis)
+        yield Case("ScatterElements", [x, np.ascontiguousarray(index), f(*shape)], {"axis": axis}, constants=(1,))
+    smaller = np.full((1, 1, 2), 4)
+    yield Case("ScatterElements", [x, smaller, f(1, 1, 2)], {"axis": 1}, constants=(1,))
+    yield Case("ScatterElements", [x, i(4, 0)[None, :, None], f(1, 2, 1)], {"axis": 1}, constants=(1,), refused="a run")
+    yield Case("ScatterElements", [x, smaller, f(1, 1, 2)], {"axis": 1, "reduction": "add"}, opset=16, constants=(1,),
+               refused="reduction")
 
 
 def resizing():
