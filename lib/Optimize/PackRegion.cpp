@@ -33,48 +33,66 @@ std::optional<Binding> Packer::bindingOf(Operation &op) const {
   return bindings[0];
 }
 
+static bool isBound(StringRef name, const Binding &binding) {
+  return llvm::is_contained(binding, name);
+}
+
+static bool hasAll(Value value, const Binding &binding) {
+  return llvm::all_of(binding,
+                      [&](StringRef name) { return typeOf(value).has(name); });
+}
+
 /// In a model of fixed sizes other rows are columns that come from an operand
 /// without the binding's, as long as one of those.
-void Packer::findPaired(Operation &op, const Binding &binding) {
-  Value result = op.getResult(0);
-  RelType type = typeOf(result);
-  auto isBound = [&](StringRef name) {
-    return llvm::is_contained(binding, name);
-  };
-  auto hasAll = [&](Value value) {
-    return llvm::all_of(binding, [&](StringRef name) {
-      return typeOf(value).has(name);
+static void addOtherRows(JoinOp join, const Binding &binding,
+                         std::set<std::string> &found) {
+  std::set<StringRef> own;
+  auto isLength = [&](const SymExpr &extent) {
+    return llvm::any_of(binding, [&](StringRef name) {
+      return join.getType().extentOf(name) == extent;
     });
   };
-  std::set<std::string> found;
-  auto rekey = dyn_cast<RekeyOp>(op);
-  for (Value operand : op.getOperands())
-    if (auto it = paired.find(operand); it != paired.end())
-      for (const std::string &name : it->second) {
-        std::set<std::string> keys{"#" + name};
-        if (rekey) {
-          keys.clear();
-          rekey.sourceKey(name).collect(keys);
-        }
-        for (StringRef key : keys)
-          if (key.consume_front("#") && type.has(key) && !isBound(key))
-            found.insert(key.str());
-      }
-  if (isa<JoinOp>(op) && hasAll(result)) {
-    std::set<StringRef> own;
-    for (Value operand : op.getOperands())
-      if (hasAll(operand))
-        for (Column column : typeOf(operand).getColumns())
-          own.insert(column.getName());
-    for (Value operand : op.getOperands())
-      if (!hasAll(operand) && !dependsOnTablesOnly(operand))
-        for (Column column : typeOf(operand).getColumns())
-          if (!isBound(column.getName()) && !own.count(column.getName()) &&
-              llvm::any_of(binding, [&](StringRef name) {
-                return type.extentOf(name) == column.getExtent();
-              }))
-            found.insert(column.getName().str());
+  for (Value operand : join.getInputs())
+    if (hasAll(operand, binding))
+      for (Column column : typeOf(operand).getColumns())
+        own.insert(column.getName());
+  for (Value operand : join.getInputs()) {
+    if (hasAll(operand, binding) || dependsOnTablesOnly(operand))
+      continue;
+    for (Column column : typeOf(operand).getColumns())
+      if (!isBound(column.getName(), binding) &&
+          !own.count(column.getName()) && isLength(column.getExtent()))
+        found.insert(column.getName().str());
   }
+}
+
+/// What becomes of a column of the operand in the operation's result.
+static std::set<std::string> keysAfter(Operation &op, StringRef column) {
+  std::set<std::string> keys;
+  if (auto rekey = dyn_cast<RekeyOp>(op))
+    rekey.sourceKey(column).collect(keys);
+  else
+    keys.insert(("#" + column).str());
+  return keys;
+}
+
+void Packer::findPaired(Operation &op, const Binding &binding) {
+  Value result = op.getResult(0);
+  std::set<std::string> found;
+  for (Value operand : op.getOperands()) {
+    auto it = paired.find(operand);
+    if (it == paired.end())
+      continue;
+    for (const std::string &column : it->second)
+      for (const std::string &name : keysAfter(op, column)) {
+        StringRef key = name;
+        if (key.consume_front("#") && typeOf(result).has(key) &&
+            !isBound(key, binding))
+          found.insert(key.str());
+      }
+  }
+  if (auto join = dyn_cast<JoinOp>(op); join && hasAll(result, binding))
+    addOtherRows(join, binding, found);
   if (!found.empty())
     paired[result] = std::move(found);
 }
@@ -88,7 +106,7 @@ bool Packer::pairsRows(Value value, const Binding &binding) const {
   if (paired.count(value))
     return true;
   auto bound = [&](Column column) {
-    return llvm::is_contained(binding, column.getName());
+    return isBound(column.getName(), binding);
   };
   return llvm::any_of(type.getColumns(), bound) &&
          llvm::any_of(type.getColumns(), [&](Column column) {

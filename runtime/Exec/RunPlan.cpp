@@ -214,13 +214,15 @@ bool RunPlan::sizesOf(size_t step, const int64_t *symbols,
   int64_t scratch, shared;
   if (!kernel.tasks.evaluate(symbols, sizes.tasks) ||
       !kernel.grain.evaluate(symbols, sizes.grain) ||
-      !kernel.prepare.evaluate(symbols, sizes.prepare) ||
-      !kernel.finish.evaluate(symbols, sizes.finish) ||
-      !kernel.workers.evaluate(symbols, sizes.workers) ||
-      !kernel.alone.evaluate(symbols, sizes.alone) ||
       !kernel.scratch.evaluate(symbols, scratch) ||
       !kernel.shared.evaluate(symbols, shared) ||
       !alignSize(scratch, sizes.scratch))
+    return false;
+  // Alone there is nothing to share; steps of packed rows ask this in each run.
+  if (threads > 1 && (!kernel.workers.evaluate(symbols, sizes.workers) ||
+                      !kernel.prepare.evaluate(symbols, sizes.prepare) ||
+                      !kernel.finish.evaluate(symbols, sizes.finish) ||
+                      !kernel.alone.evaluate(symbols, sizes.alone)))
     return false;
   constexpr int64_t counters = JN_SHARED_COUNTERS * sizeof(int64_t);
   return !__builtin_add_overflow(shared, shared > 0 ? counters : 0, &shared) &&

@@ -98,7 +98,7 @@ void StepCall::runPhase(uint32_t number, uint32_t worker, JnKernelCall &call) {
 }
 
 /// Others are doing what is left: it has been taken.
-void StepCall::wait(Phase &phase) const {
+void StepCall::wait(const Phase &phase) const {
   auto done = [&] { return phase.left.load(std::memory_order_acquire) == 0; };
   if (spin(done, patient))
     return;

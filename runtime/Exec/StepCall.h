@@ -78,7 +78,7 @@ private:
   bool take(uint32_t phase, uint32_t owner, bool own, JnKernelCall &call,
             int32_t &pieces);
   void runPhase(uint32_t number, uint32_t worker, JnKernelCall &call);
-  void wait(Phase &phase) const;
+  void wait(const Phase &phase) const;
 
   JnKernel kernel;
   StepMemory memory;

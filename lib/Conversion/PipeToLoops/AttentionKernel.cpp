@@ -350,7 +350,7 @@ KernelCost Attention::emit() {
          });
   KernelCost cost;
   cost.tasks = plan::product(form.outer);
-  cost.taskNs = 300;
+  cost.taskNs = 300; // to pack keys and values, and to divide by the sums
   cost.scratch = e.scratchBytes;
   cost.countedWork = {form.softmax.getResult()};
   cost.countedReads = {form.key, form.weighted};

@@ -104,18 +104,17 @@ private:
   struct PanelParts;
   struct PanelPart;
   void allocateTerms();
-  void splitBlock(const ContractionBlock &block, const Slice &slice,
-                  mlir::Value to);
+  void splitBlock(const ContractionBlock &block, const Slice &slice);
   /// Where a slice's terms are: a worker has one at a time, in phases all are
   /// there.
-  mlir::Value termsOf(size_t slice);
+  mlir::Value termsOf(const Slice &slice);
   PanelPart partAt(const PanelParts &parts, mlir::Value position);
   void emitTerms(mlir::Value from, mlir::Value to, mlir::ValueRange source,
                  mlir::ValueRange later, mlir::Value terms);
   llvm::SmallVector<mlir::Value>
   emitTermProducts(TileOps &ops, mlir::Value rows, mlir::Value panel,
                    mlir::ValueRange sums, llvm::function_ref<void()> between);
-  void emitSplitBlock(const ContractionBlock &block, size_t slice,
+  void emitSplitBlock(const ContractionBlock &block, const Slice &slice,
                       mlir::Value results);
 
   /// Lanes of 32 bits that a panel has along so much of k.

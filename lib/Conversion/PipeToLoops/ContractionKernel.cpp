@@ -237,14 +237,14 @@ void ContractionKernel::during(int64_t phase, function_ref<void()> body) {
 
 void ContractionKernel::prepareBlock(const ContractionBlock &block) {
   if (!split) {
-    e.when(isPhase(e, JN_PHASE_PREPARE), [&] { packBlock(block); });
+    during(JN_PHASE_PREPARE, [&] { packBlock(block); });
     return;
   }
   e.when(e.compare(arith::CmpIPredicate::eq, e.phase,
                    e.index(JN_PHASE_PREPARE)),
          [&] {
-           for (size_t slice = 0; slice < slices.size(); ++slice)
-             splitBlock(block, slices[slice], termsOf(slice));
+           for (const Slice &slice : slices)
+             splitBlock(block, slice);
          });
 }
 
@@ -284,7 +284,7 @@ void ContractionKernel::emitProducts(const ContractionBlock &block,
       continue;
     }
     if (split) {
-      emitSplitBlock(block, &slice - slices.data(), waits ? results : Value());
+      emitSplitBlock(block, slice, waits ? results : Value());
       continue;
     }
     int64_t k0 = slice.k0, depth = slice.depth;

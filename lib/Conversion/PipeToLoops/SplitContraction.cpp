@@ -50,14 +50,16 @@ void ContractionKernel::allocateTerms() {
     terms = e.allocateElements(kPartSteps * kStepLanes);
 }
 
-Value ContractionKernel::termsOf(size_t slice) {
-  Value before = e.mul(termPitch, e.index(int64_t(slice) * kTerms));
+Value ContractionKernel::termsOf(const Slice &slice) {
+  int64_t number = &slice - slices.data();
+  Value before = e.mul(termPitch, e.index(number * kTerms));
   return e.offset(packed, e.select(isAll, e.index(0), before),
                   e.b.getF32Type());
 }
 
 void ContractionKernel::splitBlock(const ContractionBlock &block,
-                                   const Slice &slice, Value terms) {
+                                   const Slice &slice) {
+  Value terms = termsOf(slice);
   forEachRun(block, slice, [&](Value rowsAt, Value count, Value before) {
     Value to = e.offset(terms, e.mul(before, e.index(packedLda)),
                         e.b.getF32Type());
@@ -188,14 +190,13 @@ ContractionKernel::emitTermProducts(TileOps &ops, Value rows, Value panel,
 }
 
 void ContractionKernel::emitSplitBlock(const ContractionBlock &block,
-                                       size_t number, Value results) {
+                                       const Slice &slice, Value results) {
   OpBuilder &b = e.b;
   Location loc = e.loc;
   Type f32 = b.getF32Type();
   TileOps ops(b, loc);
-  const Slice &slice = slices[number];
-  Value rowTerms = termsOf(number);
-  e.when(isAll, [&] { splitBlock(block, slice, rowTerms); });
+  Value rowTerms = termsOf(slice);
+  e.when(isAll, [&] { splitBlock(block, slice); });
   int64_t each = width / kTile;
   PanelParts parts;
   parts.first = e.mul(block.panel0, e.index(each));

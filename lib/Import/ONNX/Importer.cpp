@@ -74,15 +74,16 @@ void Importer::setOutput(unsigned i, Tensor tensor) {
   if (!valid)
     (void)refuse("output '" + name + "' has sizes or values that leave 64 bits");
   // A column that no dimension has would join with nothing: wrong, and slow.
-  std::set<std::string> known;
-  for (const Dim &dim : tensor.dims)
-    known.insert(dim.columns.begin(), dim.columns.end());
-  if (tensor.relation)
-    for (rel::Column column :
-         cast<rel::RelType>(tensor.relation.getType()).getColumns())
-      if (!known.count(column.getName().str()))
-        (void)refuse("output '" + name + "' has a key that none of its "
-                     "dimensions has: a defect of the importer, please report it");
+  if (tensor.relation) {
+    SmallVector<std::string> known = columnsOf(tensor.dims);
+    if (!llvm::all_of(
+            cast<rel::RelType>(tensor.relation.getType()).getColumns(),
+            [&](rel::Column column) {
+              return llvm::is_contained(known, column.getName());
+            }))
+      (void)refuse("output '" + name + "' has a key that none of its "
+                   "dimensions has: a defect of the importer, please report it");
+  }
   impl->values[name] = std::move(tensor);
 }
 

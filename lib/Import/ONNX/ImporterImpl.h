@@ -91,6 +91,9 @@ void normalise(Importer &importer, Tensor &tensor);
 /// The tensor seen with other dimensions over the same columns. What depends on
 /// the order of the columns stays where that is the same.
 Tensor viewOf(Importer &importer, const Tensor &tensor, Dims dims);
+/// The tensor at number `k` of its last dimension, such as a component of tuples of
+/// indices, without that dimension.
+Tensor lastOf(Importer &importer, const Tensor &tensor, int64_t k);
 /// A tensor of other elements of a tensor of few: `source` turns a key of the
 /// result into the key that it is read from.
 Tensor pickElements(Importer &importer, const Tensor &tensor, Dims dims,

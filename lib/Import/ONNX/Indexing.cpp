@@ -405,8 +405,7 @@ static LogicalResult importGatherND(Importer &importer) {
   std::vector<Tensor> parts = index.parts;
   if (parts.empty())
     for (int64_t k = 0; k < *count; ++k) {
-      Tensor part = sliceOf(importer, index, index.rank() - 1, k, 1, 1);
-      part = viewOf(importer, part, Dims(part.dims.begin(), part.dims.end() - 1));
+      Tensor part = lastOf(importer, index, k);
       // A slice of known elements has columns of its own.
       for (auto [i, dim] : llvm::enumerate(outer))
         if (part.dims[i].columns != dim.columns &&

@@ -75,12 +75,18 @@ static FailureOr<Tensor> writeBox(Importer &importer, const Tensor &data,
   return unite(importer, pieces, i);
 }
 
-static LogicalResult importScatterND(Importer &importer) {
-  const Tensor data = *importer.input(0), index = *importer.input(1);
-  Tensor updates = *importer.input(2);
+static LogicalResult refuseReduction(Importer &importer) {
   std::string reduction = importer.node().getString("reduction", "none");
   if (reduction != "none")
     return importer.refuse("reduction '" + reduction + "' is not supported");
+  return success();
+}
+
+static LogicalResult importScatterND(Importer &importer) {
+  const Tensor data = *importer.input(0), index = *importer.input(1);
+  Tensor updates = *importer.input(2);
+  if (failed(refuseReduction(importer)))
+    return failure();
   auto count = index.rank() ? index.dims.back().extent.asConst() : std::nullopt;
   if (!count || *count < 1 || *count > data.rank())
     return importer.refuse("the length of the index tuples does not fit");
@@ -90,15 +96,7 @@ static LogicalResult importScatterND(Importer &importer) {
   std::vector<Side> sides;
   SmallVector<bool> used(outer, false);
   for (int64_t k = 0; k < *count; ++k) {
-    Tensor part;
-    if (!index.parts.empty()) {
-      part = index.parts[k];
-    } else {
-      part = sliceOf(importer, index, outer, k, 1, 1);
-      Dims dims(part.dims.begin(), part.dims.end() - 1);
-      part = viewOf(importer, part, std::move(dims));
-    }
-    auto side = sideOf(importer, part);
+    auto side = sideOf(importer, lastOf(importer, index, k));
     if (!side || (side->dim && used[*side->dim]) ||
         !importer.isNonNegative(side->start))
       return importer.refuse("the indices depend on data, or are not runs of "
@@ -127,9 +125,8 @@ static LogicalResult importScatterND(Importer &importer) {
 static LogicalResult importScatterElements(Importer &importer) {
   const Tensor data = *importer.input(0), index = *importer.input(1),
                updates = *importer.input(2);
-  std::string reduction = importer.node().getString("reduction", "none");
-  if (reduction != "none")
-    return importer.refuse("reduction '" + reduction + "' is not supported");
+  if (failed(refuseReduction(importer)))
+    return failure();
   auto axis = importer.axisOf(importer.node().getInt("axis", 0), data.rank());
   if (failed(axis))
     return failure();

@@ -306,6 +306,15 @@ Tensor joinery::onnx_import::sliceOf(Importer &importer, const Tensor &tensor,
   return importer.remap(source, {{column, key}}, std::move(dims));
 }
 
+Tensor joinery::onnx_import::lastOf(Importer &importer, const Tensor &tensor,
+                                    int64_t k) {
+  if (!tensor.parts.empty())
+    return tensor.parts[k];
+  Tensor part = sliceOf(importer, tensor, tensor.rank() - 1, k, 1, 1);
+  Dims dims(part.dims.begin(), part.dims.end() - 1);
+  return viewOf(importer, part, std::move(dims));
+}
+
 //===----------------------------------------------------------------------===//
 // Expand
 //===----------------------------------------------------------------------===//

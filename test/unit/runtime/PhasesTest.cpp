@@ -72,32 +72,18 @@ void sumAll(const JnKernelCall *call) {
   }
 }
 
-/// x[n] to y[n] in one step. A phase that is left out has no tasks.
+/// The step has phases before and after its tasks only if it `prepares`.
 prog::ProgramT sumProgram(bool prepares = true, int64_t workers = 100) {
-  prog::ProgramT program;
-  program.symbols.push_back(std::make_unique<prog::SymbolT>());
-  program.symbols[0]->name = "n";
-  program.inputs.push_back(tensor("x", prog::DType::I64));
-  program.outputs.push_back(tensor("y", prog::DType::I64));
-  for (auto *border : {&program.inputs[0], &program.outputs[0]})
-    addDim(**border, symbol(0), "n");
-  auto bytes = [] { return times(symbol(0), constant(8)); };
-  uint32_t x = addBuffer(program, prog::BufferKind::Input, 0, bytes());
-  uint32_t y = addBuffer(program, prog::BufferKind::Output, 0, bytes());
-  addStep(program, "sum", {x, y});
-  for (const char *level : {"avx2", "avx512"}) {
-    std::vector<KernelFacts> facts(1);
-    facts[0].tasks = symbol(0);
-    facts[0].grain = constant(3);
-    facts[0].shared = bytes();
-    facts[0].bytes.resize(2);
-    facts[0].sharing.push_back(constant(workers));
-    facts[0].sharing.push_back(prepares ? symbol(0) : constant(0));
-    facts[0].sharing.push_back(prepares ? symbol(0) : constant(0));
-    facts[0].sharing.push_back(constant(kAlone));
-    addLevel(program, level, std::move(facts));
-  }
-  return program;
+  return stepProgram("sum", [&] {
+    KernelFacts facts;
+    facts.grain = constant(3);
+    facts.shared = times(symbol(0), constant(8));
+    facts.sharing.push_back(constant(workers));
+    for (int phase = 0; phase < 2; ++phase)
+      facts.sharing.push_back(prepares ? symbol(0) : constant(0));
+    facts.sharing.push_back(constant(kAlone));
+    return facts;
+  });
 }
 
 void run(OpenModel &model, jn_context *context, int64_t n) {

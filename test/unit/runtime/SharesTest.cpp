@@ -54,27 +54,13 @@ void twice(const JnKernelCall *call) {
 
 /// x[n] to y[n] in one step whose calls have 20 tasks at least.
 prog::ProgramT twiceProgram() {
-  prog::ProgramT program;
-  program.symbols.push_back(std::make_unique<prog::SymbolT>());
-  program.symbols[0]->name = "n";
-  program.inputs.push_back(tensor("x", prog::DType::I64));
-  program.outputs.push_back(tensor("y", prog::DType::I64));
-  for (auto *border : {&program.inputs[0], &program.outputs[0]})
-    addDim(**border, symbol(0), "n");
-  auto bytes = [] { return times(symbol(0), constant(8)); };
-  uint32_t x = addBuffer(program, prog::BufferKind::Input, 0, bytes());
-  uint32_t y = addBuffer(program, prog::BufferKind::Output, 0, bytes());
-  addStep(program, "twice", {x, y});
-  for (const char *level : {"avx2", "avx512"}) {
-    std::vector<KernelFacts> facts(1);
-    facts[0].tasks = symbol(0);
-    facts[0].scratch = constant(64);
-    facts[0].grain = constant(20);
-    facts[0].shared = constant(kShared);
-    facts[0].bytes.resize(2);
-    addLevel(program, level, std::move(facts));
-  }
-  return program;
+  return stepProgram("twice", [] {
+    KernelFacts facts;
+    facts.scratch = constant(64);
+    facts.grain = constant(20);
+    facts.shared = constant(kShared);
+    return facts;
+  });
 }
 
 class Shares : public testing::Test {

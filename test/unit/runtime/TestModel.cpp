@@ -126,6 +126,29 @@ void addLevel(prog::ProgramT &program, const std::string &name,
   program.levels.push_back(std::move(level));
 }
 
+prog::ProgramT stepProgram(const std::string &name,
+                           const std::function<KernelFacts()> &facts) {
+  prog::ProgramT program;
+  program.symbols.push_back(std::make_unique<prog::SymbolT>());
+  program.symbols[0]->name = "n";
+  program.inputs.push_back(tensor("x", prog::DType::I64));
+  program.outputs.push_back(tensor("y", prog::DType::I64));
+  for (auto *border : {&program.inputs[0], &program.outputs[0]})
+    addDim(**border, symbol(0), "n");
+  auto bytes = [] { return times(symbol(0), constant(8)); };
+  uint32_t x = addBuffer(program, prog::BufferKind::Input, 0, bytes());
+  uint32_t y = addBuffer(program, prog::BufferKind::Output, 0, bytes());
+  addStep(program, name, {x, y});
+  for (const char *level : {"avx2", "avx512"}) {
+    std::vector<KernelFacts> kernels;
+    kernels.push_back(facts());
+    kernels[0].tasks = symbol(0);
+    kernels[0].bytes.resize(2);
+    addLevel(program, level, std::move(kernels));
+  }
+  return program;
+}
+
 void addDefinition(prog::ProgramT &program, uint32_t step, uint32_t symbol,
                    uint32_t buffer, ExprPtr index) {
   program.defines.emplace_back(step, symbol, buffer,

@@ -12,6 +12,7 @@
 
 #include "program_generated.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -66,6 +67,10 @@ struct KernelFacts {
 };
 void addLevel(prog::ProgramT &program, const std::string &name,
               std::vector<KernelFacts> kernels);
+
+/// x[n] to y[n], of int64, in one step; `facts` gives what each level says of it.
+prog::ProgramT stepProgram(const std::string &name,
+                           const std::function<KernelFacts()> &facts);
 
 /// After `step`, `symbol` is the int64 at buffer[index].
 void addDefinition(prog::ProgramT &program, uint32_t step, uint32_t symbol,
