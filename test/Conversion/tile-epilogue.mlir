@@ -10,16 +10,32 @@ rel.table @w : !w from "m.onnx" at 0 length 245760
 // Tests that of an epilogue over whole rows, here the distance to the row's sum, what
 // is joined to the sums column by column is done between the products of the next
 // block, whose own part of the residual is fetched meanwhile. The rest comes after.
+// Sums are stored by the first step of the next block, tile by tile.
 // CHECK-LABEL: func.func private @k0_amx
-// CHECK: llvm.x86.tdpbf16ps.internal
+// CHECK-COUNT-6: llvm.x86.tdpbf16ps.internal
 // CHECK: llvm.x86.tilezero.internal
+// CHECK: llvm.x86.tilestored64.internal
+// CHECK: llvm.x86.tilezero.internal
+// CHECK: llvm.x86.tdpbf16ps.internal
+// CHECK: llvm.x86.tilestored64.internal
+// CHECK: llvm.x86.tilezero.internal
+// CHECK: llvm.x86.tdpbf16ps.internal
+// CHECK: llvm.x86.tilestored64.internal
+// CHECK: llvm.x86.tilezero.internal
+// CHECK: llvm.x86.tdpbf16ps.internal
+// CHECK: llvm.x86.tilestored64.internal
+// CHECK: llvm.x86.tilezero.internal
+// CHECK: llvm.x86.tdpbf16ps.internal
+// CHECK: scf.for
 // CHECK-COUNT-4: llvm.x86.tdpbf16ps.internal
 // CHECK: scf.for
 // CHECK: arith.addf
 // CHECK-NOT: arith.subf
 // CHECK: scf.for
 // CHECK-COUNT-2: llvm.intr.prefetch
-// CHECK: llvm.x86.tilestored64.internal
+// CHECK: scf.for
+// CHECK-COUNT-4: llvm.x86.tdpbf16ps.internal
+// CHECK-COUNT-4: llvm.x86.tilestored64.internal
 // CHECK: arith.addf
 // CHECK-NOT: llvm.x86
 // CHECK: arith.subf

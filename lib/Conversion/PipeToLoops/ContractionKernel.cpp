@@ -83,9 +83,8 @@ void ContractionKernel::allocateRows() {
         (readsInPlace() ? 2 * kTileRows : grid.rowBlock) * packedLda);
   if (packs() && !readsInPlace())
     grid.preparedBytes = 4 * packedLda;
-  if (usesTiles() && (!waits || ready))
-    for (Value &sums : pending)
-      sums = e.allocateElements(4 * kTileRows * kTileRows);
+  if (usesTiles())
+    pending = e.allocateElements(4 * kTileRows * kTileRows);
   if (operands == Operands::DecodedPairs && e.target.decodeRows > 0)
     decoded = e.allocateElements(lanesOf(slices.front().depth) * kPairDepth *
                                  width);
