@@ -79,6 +79,18 @@ template <typename Op> Value operandBeside(Value value, double number) {
   return {};
 }
 
+/// Is `value`, or a multiple of it, rounded to bf16 wherever it is used?
+bool isRounded(Value value) {
+  return llvm::all_of(value.getUsers(), [&](Operation *user) {
+    if (auto narrow = dyn_cast<arith::TruncFOp>(user))
+      return getElementTypeOrSelf(narrow.getType()).isBF16();
+    auto multiple = dyn_cast<arith::MulFOp>(user);
+    return multiple &&
+           (splatOf(multiple.getLhs()) || splatOf(multiple.getRhs())) &&
+           isRounded(multiple);
+  });
+}
+
 /// x (1 + erf(x / sqrt 2)): a GELU whose half went elsewhere, or did not.
 struct ExpandErfGate : OpRewritePattern<arith::MulFOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -94,7 +106,8 @@ struct ExpandErfGate : OpRewritePattern<arith::MulFOp> {
           operandBeside<arith::MulFOp>(erf.getOperand(), M_SQRT1_2) != x)
         continue;
       VectorMath math(rewriter, op.getLoc(), op.getType());
-      rewriter.replaceOp(op, math.erfGate(x));
+      rewriter.replaceOp(op, isRounded(op) ? math.erfGateForBFloat16(x)
+                                           : math.erfGate(x));
       return success();
     }
     return rewriter.notifyMatchFailure(op, "not x (1 + erf(x / sqrt 2))");

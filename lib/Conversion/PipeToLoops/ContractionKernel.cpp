@@ -124,8 +124,8 @@ void ContractionKernel::multiply(Value rowsAt, Value stride, Value panel,
 /// beginning with lane `shift`.
 void ContractionKernel::epilogue(const ContractionBlock &block, Value results,
                                  Value shift, Value from, Value to) {
-  emitTile(e, waitingTile(results, shift), {}, block.row0, block.count, from,
-           to);
+  emitTile(e, waitingTile(results, shift), {}, block.row0, block.count,
+           {from, to});
 }
 
 ResultTile ContractionKernel::waitingTile(Value results, Value shift) {

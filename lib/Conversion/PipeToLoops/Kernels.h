@@ -86,17 +86,23 @@ struct ResultTile {
   SymExpr laneAt(const Keys &keys) const;
 };
 
+/// Lanes of a tile: [from, to), or vectors that begin with these, where that is known
+/// to be all of them; so no loop is needed.
+struct TileLanes {
+  mlir::Value from, to;
+  llvm::SmallVector<mlir::Value, 2> vectors = {};
+};
+
 /// The epilogue of `count` rows from number `row0` on, whose results the tile
-/// begins with, over lanes [from, to); `keys` are those that they share.
+/// begins with; `keys` are those that they share.
 void emitTile(KernelEmitter &e, const ResultTile &tile, const Keys &keys,
-              mlir::Value row0, mlir::Value count, mlir::Value from,
-              mlir::Value to);
+              mlir::Value row0, mlir::Value count, const TileLanes &lanes);
 
 /// The same rows and lanes of the relation that `into` holds, where they begin at
 /// row number `intoRow`, instead of the kernel's result.
 void emitTileInto(KernelEmitter &e, const ResultTile &tile,
                   const ResultTile &into, mlir::Value intoRow, mlir::Value row0,
-                  mlir::Value count, mlir::Value from, mlir::Value to);
+                  mlir::Value count, const TileLanes &lanes);
 
 } // namespace joinery::lowering
 

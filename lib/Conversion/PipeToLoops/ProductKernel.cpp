@@ -159,7 +159,7 @@ void ProductKernel::emitTask(Value task) {
            multiply(keys, row0, rowCount, lane0, lanes);
            emitTile(e,
                     {form.aggregate, tile, width, lane0, left.free, right.free},
-                    keys, row0, rowCount, lane0, e.add(lane0, lanes));
+                    keys, row0, rowCount, {lane0, e.add(lane0, lanes)});
            return {};
          });
 }

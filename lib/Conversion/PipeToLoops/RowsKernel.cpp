@@ -32,8 +32,8 @@ RelType lowering::storedType(KernelEmitter &e) {
   return storedAt(e.kernel, e.target, breakerOf(e).getType());
 }
 
-/// Evaluates `relation` at `keysAt(lane)` for the lanes [from, to) of `extent`, and
-/// stores it; what the lane does not change is computed before the loop.
+/// Evaluates `relation` at `keysAt(lane)` for the lanes [from, to) of `extent`,
+/// and stores it; what the lane does not change is computed before the loop.
 static void emitLaneLoop(KernelEmitter &e, Value relation, Value from, Value to,
                          bool whole, const SymExpr &extent,
                          function_ref<Keys(const SymExpr &)> keysAt,
@@ -69,22 +69,20 @@ static void emitLanesInto(KernelEmitter &e, Value relation, const Keys &row,
 void lowering::emitLanes(KernelEmitter &e, Value root, const Keys &row,
                          ArrayRef<Column> columns, Value from, Value to,
                          bool whole) {
-  emitLanesInto(e, root, row, columns, from, to, whole,
-                [&](Value value, const Keys &keys) {
-                  storeResult(e, value, keys);
-                });
+  emitLanesInto(
+      e, root, row, columns, from, to, whole,
+      [&](Value value, const Keys &keys) { storeResult(e, value, keys); });
 }
 
 SymExpr ResultTile::rowAt(KernelEmitter &e, Value row) const {
   if (!tilePitch)
     return e.atom(e.mul(row, e.index(stride)), std::nullopt) -
            e.atom(firstLane, plan::product(lanes));
-  Value block =
-      arith::DivUIOp::create(e.b, e.loc, row, e.index(2 * kTileRows));
+  Value block = arith::DivUIOp::create(e.b, e.loc, row, e.index(2 * kTileRows));
   Value within = e.sub(row, e.mul(block, e.index(2 * kTileRows)));
-  return e.atom(e.add(e.mul(block, e.index(stride)),
-                      e.mul(within, e.index(kTileRows))),
-                std::nullopt);
+  return e.atom(
+      e.add(e.mul(block, e.index(stride)), e.mul(within, e.index(kTileRows))),
+      std::nullopt);
 }
 
 SymExpr ResultTile::laneAt(const Keys &keys) const {
@@ -100,11 +98,13 @@ SymExpr ResultTile::laneAt(const Keys &keys) const {
 
 using StoreValue = std::function<void(Value, const Keys &)>;
 
-/// Evaluates `relation` over rows and lanes of a tile, whose own relation is read
-/// from there. `storeRow` gives what stores a row, by its number in the tile.
+/// Evaluates `relation` over rows and lanes of a tile, whose own relation is
+/// read from there. `storeRow` gives what stores a row, by its number in the
+/// tile.
 static void overTile(KernelEmitter &e, const ResultTile &tile, Value relation,
-                     const Keys &keys, Value row0, Value count, Value from,
-                     Value to, function_ref<StoreValue(Value)> storeRow) {
+                     const Keys &keys, Value row0, Value count,
+                     const TileLanes &part,
+                     function_ref<StoreValue(Value)> storeRow) {
   SymExpr rows = plan::product(tile.rows), lanes = plan::product(tile.lanes);
   auto size = lanes.asConst();
   e.loop(e.index(0), count, e.index(1), {},
@@ -114,28 +114,42 @@ static void overTile(KernelEmitter &e, const ResultTile &tile, Value relation,
            SymExpr start = tile.rowAt(e, r);
            e.overrides[tile.relation.getAsOpaquePointer()] =
                [&, start](const Keys &at) {
-                 return e.load(tile.results, joinDigits(start + tile.laneAt(at)),
+                 return e.load(tile.results,
+                               joinDigits(start + tile.laneAt(at)),
                                e.b.getF32Type());
                };
-           emitLanesInto(e, relation, row, tile.lanes, from, to,
-                         size && *size % e.target.lanes == 0, storeRow(r));
+           StoreValue store = storeRow(r);
+           if (!part.vectors.empty()) {
+             Keys future = row;
+             e.splitRow(e.futureLane(lanes), tile.lanes, future);
+             e.hoist(relation, future);
+           }
+           for (Value first : part.vectors)
+             e.laneVector(first, Value(), lanes, [&](const SymExpr &lane) {
+               Keys at = row;
+               e.splitRow(lane, tile.lanes, at);
+               store(e.evaluate(relation, at), at);
+             });
+           if (part.vectors.empty())
+             emitLanesInto(e, relation, row, tile.lanes, part.from, part.to,
+                           size && *size % e.target.lanes == 0, store);
            e.overrides.clear();
            return {};
          });
 }
 
 void lowering::emitTile(KernelEmitter &e, const ResultTile &tile,
-                        const Keys &keys, Value row0, Value count, Value from,
-                        Value to) {
-  overTile(e, tile, rootOf(e), keys, row0, count, from, to, [&](Value) {
+                        const Keys &keys, Value row0, Value count,
+                        const TileLanes &lanes) {
+  overTile(e, tile, rootOf(e), keys, row0, count, lanes, [&](Value) {
     return [&](Value value, const Keys &at) { storeResult(e, value, at); };
   });
 }
 
 void lowering::emitTileInto(KernelEmitter &e, const ResultTile &tile,
                             const ResultTile &into, Value intoRow, Value row0,
-                            Value count, Value from, Value to) {
-  overTile(e, tile, into.relation, {}, row0, count, from, to, [&](Value r) {
+                            Value count, const TileLanes &lanes) {
+  overTile(e, tile, into.relation, {}, row0, count, lanes, [&](Value r) {
     SymExpr start = into.rowAt(e, e.add(intoRow, r));
     return [&e, &into, start](Value value, const Keys &at) {
       e.store(value, into.results, joinDigits(start + into.laneAt(at)),
@@ -174,8 +188,8 @@ static bool foldsContiguously(Value value, StringRef lane,
   });
 }
 
-/// The lanes of a row whose parts differ, as a loop for each part; false if there
-/// is one, or too many.
+/// The lanes of a row whose parts differ, as a loop for each part; false if
+/// there is one, or too many.
 static bool emitParts(KernelEmitter &e, Value root, const Keys &row,
                       Column column, int64_t lanes) {
   constexpr size_t most = 16;
@@ -213,8 +227,7 @@ FailureOr<KernelCost> lowering::emitRows(KernelEmitter &e) {
   }
   SmallVector<Column> lanes;
   llvm::SmallDenseSet<Value> seen;
-  if (!rows.empty() &&
-      !foldsContiguously(root, rows.back().getName(), seen)) {
+  if (!rows.empty() && !foldsContiguously(root, rows.back().getName(), seen)) {
     lanes.push_back(rows.back());
     rows.pop_back();
   }

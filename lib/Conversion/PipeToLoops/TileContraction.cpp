@@ -198,7 +198,9 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
   int64_t each = width / kTile;
   TileOps ops(b, loc);
   Value first = e.mul(block.panel0, e.index(each));
-  Value last = e.mul(block.panel1, e.index(each));
+  // The last panel may have tiles without a column.
+  Value last = e.min(e.mul(block.panel1, e.index(each)),
+                     e.index(llvm::divideCeil(n, kTile)));
   Value all = e.index(grid.panels * each - 1);
   Value blocks = e.ceilDiv(block.count, kBlock);
   Value fetchRows = e.ceilDiv(e.index(kTile), blocks);
@@ -226,7 +228,7 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
   // runs between the products of its other steps, spread evenly: neither waits
   // for the other. The first block of all has none before it and stores what
   // nobody reads.
-  int64_t resident = std::min(steps, kResidentSteps);
+  int64_t resident = std::min(steps, kResidentSteps + 1);
   int64_t drainRows =
       llvm::divideCeil(kBlock, std::max<int64_t>(resident - 1, 1));
   bool later = !results || (ready && !nextK0(slice));
@@ -247,17 +249,22 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
   auto drain = [&](ValueRange before, Value from, Value rows) {
     before = before.drop_front(count + 2);
     Value left = e.min(rows, e.sub(before[2], from));
-    Value end = e.min(e.add(before[1], e.index(kBlock)),
-                      e.min(e.mul(last, e.index(kTile)), e.index(n)));
+    Value most = e.min(e.mul(last, e.index(kTile)), e.index(n));
+    TileLanes lanes = {before[1],
+                       e.min(e.add(before[1], e.index(kBlock)), most)};
+    // Where a single tile is left over, the other's sums are the same.
+    if (n % kTile == 0)
+      lanes.vectors = {before[1], e.min(e.add(before[1], e.index(kTile)),
+                                        e.sub(most, e.index(kTile)))};
     Value sums = e.offset(pending, e.mul(from, e.index(kBlock)), f32);
     ResultTile tile = {
         form.aggregate.getResult(), sums, kBlock, before[1], this->rows, ns};
     Value row = e.add(before[0], from), row0 = e.add(block.row0, row);
     if (results)
       emitTileInto(e, tile, waitingTile(results, e.index(0)), row, row0, left,
-                   before[1], end);
+                   lanes);
     else
-      emitTile(e, tile, {}, row0, left, before[1], end);
+      emitTile(e, tile, {}, row0, left, lanes);
   };
 
   // Brings the lines near that a block begins with, some in each step.
