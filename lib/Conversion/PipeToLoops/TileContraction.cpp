@@ -253,9 +253,12 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
     TileLanes lanes = {before[1],
                        e.min(e.add(before[1], e.index(kBlock)), most)};
     // Where a single tile is left over, the other's sums are the same.
+    Value second = e.min(e.add(before[1], e.index(kTile)),
+                         e.sub(most, e.index(kTile)));
     if (n % kTile == 0)
-      lanes.vectors = {before[1], e.min(e.add(before[1], e.index(kTile)),
-                                        e.sub(most, e.index(kTile)))};
+      for (Value tile : {before[1], second})
+        for (int64_t lane = 0; lane < kTile; lane += e.target.lanes)
+          lanes.vectors.push_back(e.add(tile, e.index(lane)));
     Value sums = e.offset(pending, e.mul(from, e.index(kBlock)), f32);
     ResultTile tile = {
         form.aggregate.getResult(), sums, kBlock, before[1], this->rows, ns};
