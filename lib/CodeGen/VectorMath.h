@@ -101,6 +101,8 @@ private:
   Value expTail(Value r, double scale);
   /// e^(r) scaled by 2^n, where x is already bounded.
   Value expBounded(Reduced reduced);
+  /// 2^q in f32, where that is a normal number; `power` is 2^r on |r| <= 1/2.
+  Value exp2Normal(Value q, llvm::ArrayRef<double> power);
   /// log2 or ln of a positive f64, see log.
   Value logCore(Value x, bool binary);
   Value logAnyBase(Value x, bool binary, double factor);

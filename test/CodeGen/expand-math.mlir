@@ -46,6 +46,39 @@ func.func @other_gate(%x: f32, %y: f32) -> f32 {
   return %3 : f32
 }
 
+// Tests that a gate that is rounded to bf16 takes polynomials of smaller degrees,
+// also if a half comes between, and one that is used as f32 as well does not.
+// CHECK-LABEL: func.func @rounded_gate
+// CHECK-COUNT-9: math.fma
+// CHECK-NOT:     math.fma
+// CHECK:         return
+// CHECK-LABEL: func.func @partly_rounded_gate
+// CHECK-COUNT-11: math.fma
+// CHECK-NOT:     math.fma
+// CHECK:         return
+func.func @rounded_gate(%x: f32) -> bf16 {
+  %c = arith.constant 0.707106769 : f32
+  %one = arith.constant 1.0 : f32
+  %half = arith.constant 0.5 : f32
+  %0 = arith.mulf %x, %c : f32
+  %1 = math.erf %0 : f32
+  %2 = arith.addf %1, %one : f32
+  %3 = arith.mulf %2, %x : f32
+  %4 = arith.mulf %3, %half : f32
+  %5 = arith.truncf %4 : f32 to bf16
+  return %5 : bf16
+}
+func.func @partly_rounded_gate(%x: f32) -> (f32, bf16) {
+  %c = arith.constant 0.707106769 : f32
+  %one = arith.constant 1.0 : f32
+  %0 = arith.mulf %x, %c : f32
+  %1 = math.erf %0 : f32
+  %2 = arith.addf %1, %one : f32
+  %3 = arith.mulf %2, %x : f32
+  %4 = arith.truncf %3 : f32 to bf16
+  return %3, %4 : f32, bf16
+}
+
 // Tests that half precision is computed in f32.
 // CHECK-LABEL: func.func @tanh_f16
 // CHECK:         arith.extf %{{.+}} : f16 to f32

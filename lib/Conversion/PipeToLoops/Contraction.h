@@ -60,11 +60,11 @@ private:
   /// Copies columns of rows that are in bf16 already.
   void copyRows(mlir::Value rowsAt, mlir::Value count, int64_t columns,
                 mlir::Value to);
-  /// Does `body` for each part of a block that lies in one run: where a slice
-  /// of its first row is, how many rows it has, and how many are before it.
-  void forEachRun(
-      const ContractionBlock &block, const Slice &slice,
-      llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value)> body);
+  /// Does `body` for each part of a block that lies in one run: where a slice of
+  /// its first row is, how many rows it has, and how many are before it.
+  void forEachRun(const ContractionBlock &block, const Slice &slice,
+                  llvm::function_ref<void(mlir::Value, mlir::Value,
+                                          mlir::Value)> body);
   void multiply(mlir::Value rowsAt, mlir::Value stride, mlir::Value panel,
                 mlir::Value c, mlir::Value count, int64_t depth,
                 mlir::Value accumulate, mlir::Value next);
@@ -137,8 +137,7 @@ private:
   plan::Contraction form; // right is the side with panels
   mlir::BlockArgument rowsBuffer, panelsBuffer;
   llvm::SmallVector<rel::Column> rows, ns;
-  /// Where the rows lie, and the distance of two that follow each other in a
-  /// run.
+  /// Where the rows lie, and the distance of two that follow each other in a run.
   SymExpr rowsOffset;
   plan::RowRuns runs;
   plan::FoldRuns folds;
@@ -153,8 +152,7 @@ private:
   /// What waits for whole rows instead of the sums, or null: the sums after all
   /// that follows them column by column.
   mlir::Value ready;
-  /// What is joined to the sums of a row and comes from memory, such as a
-  /// residual.
+  /// What is joined to the sums of a row and comes from memory, such as a residual.
   struct Beside {
     mlir::BlockArgument buffer;
     SymExpr offset;
@@ -162,8 +160,8 @@ private:
   llvm::SmallVector<Beside> beside;
   void findBeside(mlir::Value value);
   void fetchBeside(mlir::Value row0, mlir::Value count, mlir::Value lane);
-  /// Results that wait for tiles, or for terms of k, are tiles: elements from
-  /// one to the next, and from one block of 32 rows to the next.
+  /// Results that wait for tiles, or for terms of k, are tiles: elements from one
+  /// to the next, and from one block of 32 rows to the next.
   int64_t tilePitch = 0, tileRowPitch = 0;
 
   mlir::ModuleOp module;
@@ -173,9 +171,8 @@ private:
   /// strides are those in blocks then.
   bool half = false;
   ColumnBlocks blocks;
-  /// Tiles read such rows where they are, if they follow each other: but for
-  /// rows that do not fill a block of tiles, for there may be no memory after
-  /// them.
+  /// Tiles read such rows where they are, if they follow each other: but for rows
+  /// that do not fill a block of tiles, for there may be no memory after them.
   bool readsInPlace() const {
     return usesTiles() && half && runs.outer.empty() && folds.outer.empty();
   }

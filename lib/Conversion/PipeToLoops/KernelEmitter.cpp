@@ -165,6 +165,11 @@ Value KernelEmitter::offset(Value pointer, Value elements, Type type) {
                              ArrayRef<LLVM::GEPArg>{elements});
 }
 
+void KernelEmitter::prefetch(Value address, int64_t level) {
+  LLVM::Prefetch::create(b, loc, address, /*rw=*/0, /*hint=*/4 - level,
+                         /*cache=*/1);
+}
+
 SmallVector<Value> KernelEmitter::loop(Value from, Value to, Value step,
                                        ValueRange carried, LoopBody body) {
   auto loop = scf::ForOp::create(b, loc, from, to, step, carried);

@@ -66,6 +66,8 @@ public:
   /// `pointer` advanced by `elements` of `type`.
   mlir::Value offset(mlir::Value pointer, mlir::Value elements,
                      mlir::Type type);
+  /// Asks for the line at `address`, to be read from the cache of level 1 or 2.
+  void prefetch(mlir::Value address, int64_t level);
   using LoopBody = llvm::function_ref<llvm::SmallVector<mlir::Value>(
       mlir::Value iv, mlir::ValueRange carried)>;
   /// for (iv = from; iv < to; iv += step); gives the carried values.

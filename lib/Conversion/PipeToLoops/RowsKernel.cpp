@@ -32,19 +32,26 @@ RelType lowering::storedType(KernelEmitter &e) {
   return storedAt(e.kernel, e.target, breakerOf(e).getType());
 }
 
-/// Evaluates `relation` at `keysAt(lane)` for the lanes [from, to) of `extent`,
-/// and stores it; what the lane does not change is computed before the loop.
-static void emitLaneLoop(KernelEmitter &e, Value relation, Value from, Value to,
-                         bool whole, const SymExpr &extent,
+/// Evaluates `relation` at `keysAt(lane)` for the lanes of `extent` in `part`, and
+/// stores it; what the lane does not change is computed before.
+static void emitLaneLoop(KernelEmitter &e, Value relation,
+                         const TileLanes &part, bool whole,
+                         const SymExpr &extent,
                          function_ref<Keys(const SymExpr &)> keysAt,
                          function_ref<void(Value, const Keys &)> store) {
   e.hoist(relation, keysAt(e.futureLane(extent)));
-  e.laneLoop(from, to, whole, extent, {},
-             [&](SymExpr lane, ValueRange) -> SmallVector<Value> {
-               Keys keys = keysAt(lane);
-               store(e.evaluate(relation, keys), keys);
-               return {};
-             });
+  auto emitVector = [&](const SymExpr &lane) {
+    Keys keys = keysAt(lane);
+    store(e.evaluate(relation, keys), keys);
+  };
+  for (Value first : part.vectors)
+    e.laneVector(first, Value(), extent, emitVector);
+  if (part.vectors.empty())
+    e.laneLoop(part.from, part.to, whole, extent, {},
+               [&](SymExpr lane, ValueRange) -> SmallVector<Value> {
+                 emitVector(lane);
+                 return {};
+               });
 }
 
 /// Stores a value of the kernel's result.
@@ -54,7 +61,7 @@ static void storeResult(KernelEmitter &e, Value value, const Keys &keys) {
 }
 
 static void emitLanesInto(KernelEmitter &e, Value relation, const Keys &row,
-                          ArrayRef<Column> columns, Value from, Value to,
+                          ArrayRef<Column> columns, const TileLanes &part,
                           bool whole,
                           function_ref<void(Value, const Keys &)> store) {
   auto keysAt = [&](const SymExpr &lane) {
@@ -62,27 +69,29 @@ static void emitLanesInto(KernelEmitter &e, Value relation, const Keys &row,
     e.splitRow(lane, columns, keys);
     return keys;
   };
-  emitLaneLoop(e, relation, from, to, whole, plan::product(columns), keysAt,
+  emitLaneLoop(e, relation, part, whole, plan::product(columns), keysAt,
                store);
 }
 
 void lowering::emitLanes(KernelEmitter &e, Value root, const Keys &row,
                          ArrayRef<Column> columns, Value from, Value to,
                          bool whole) {
-  emitLanesInto(
-      e, root, row, columns, from, to, whole,
-      [&](Value value, const Keys &keys) { storeResult(e, value, keys); });
+  emitLanesInto(e, root, row, columns, {from, to}, whole,
+                [&](Value value, const Keys &keys) {
+                  storeResult(e, value, keys);
+                });
 }
 
 SymExpr ResultTile::rowAt(KernelEmitter &e, Value row) const {
   if (!tilePitch)
     return e.atom(e.mul(row, e.index(stride)), std::nullopt) -
            e.atom(firstLane, plan::product(lanes));
-  Value block = arith::DivUIOp::create(e.b, e.loc, row, e.index(2 * kTileRows));
+  Value block =
+      arith::DivUIOp::create(e.b, e.loc, row, e.index(2 * kTileRows));
   Value within = e.sub(row, e.mul(block, e.index(2 * kTileRows)));
-  return e.atom(
-      e.add(e.mul(block, e.index(stride)), e.mul(within, e.index(kTileRows))),
-      std::nullopt);
+  return e.atom(e.add(e.mul(block, e.index(stride)),
+                      e.mul(within, e.index(kTileRows))),
+                std::nullopt);
 }
 
 SymExpr ResultTile::laneAt(const Keys &keys) const {
@@ -98,9 +107,8 @@ SymExpr ResultTile::laneAt(const Keys &keys) const {
 
 using StoreValue = std::function<void(Value, const Keys &)>;
 
-/// Evaluates `relation` over rows and lanes of a tile, whose own relation is
-/// read from there. `storeRow` gives what stores a row, by its number in the
-/// tile.
+/// Evaluates `relation` over rows and lanes of a tile, whose own relation is read
+/// from there. `storeRow` gives what stores a row, by its number in the tile.
 static void overTile(KernelEmitter &e, const ResultTile &tile, Value relation,
                      const Keys &keys, Value row0, Value count,
                      const TileLanes &part,
@@ -114,25 +122,11 @@ static void overTile(KernelEmitter &e, const ResultTile &tile, Value relation,
            SymExpr start = tile.rowAt(e, r);
            e.overrides[tile.relation.getAsOpaquePointer()] =
                [&, start](const Keys &at) {
-                 return e.load(tile.results,
-                               joinDigits(start + tile.laneAt(at)),
+                 return e.load(tile.results, joinDigits(start + tile.laneAt(at)),
                                e.b.getF32Type());
                };
-           StoreValue store = storeRow(r);
-           if (!part.vectors.empty()) {
-             Keys future = row;
-             e.splitRow(e.futureLane(lanes), tile.lanes, future);
-             e.hoist(relation, future);
-           }
-           for (Value first : part.vectors)
-             e.laneVector(first, Value(), lanes, [&](const SymExpr &lane) {
-               Keys at = row;
-               e.splitRow(lane, tile.lanes, at);
-               store(e.evaluate(relation, at), at);
-             });
-           if (part.vectors.empty())
-             emitLanesInto(e, relation, row, tile.lanes, part.from, part.to,
-                           size && *size % e.target.lanes == 0, store);
+           emitLanesInto(e, relation, row, tile.lanes, part,
+                         size && *size % e.target.lanes == 0, storeRow(r));
            e.overrides.clear();
            return {};
          });
@@ -188,8 +182,8 @@ static bool foldsContiguously(Value value, StringRef lane,
   });
 }
 
-/// The lanes of a row whose parts differ, as a loop for each part; false if
-/// there is one, or too many.
+/// The lanes of a row whose parts differ, as a loop for each part; false if there
+/// is one, or too many.
 static bool emitParts(KernelEmitter &e, Value root, const Keys &row,
                       Column column, int64_t lanes) {
   constexpr size_t most = 16;
@@ -209,7 +203,7 @@ static bool emitParts(KernelEmitter &e, Value root, const Keys &row,
   for (int64_t end : ends) {
     int64_t size = end - *first.asConst();
     emitLaneLoop(
-        e, root, e.index(0), e.index(size), size % e.target.lanes == 0, size,
+        e, root, {e.index(0), e.index(size)}, size % e.target.lanes == 0, size,
         [&](const SymExpr &lane) { return keysAt(lane + first); }, store);
     first = end;
   }
@@ -227,7 +221,8 @@ FailureOr<KernelCost> lowering::emitRows(KernelEmitter &e) {
   }
   SmallVector<Column> lanes;
   llvm::SmallDenseSet<Value> seen;
-  if (!rows.empty() && !foldsContiguously(root, rows.back().getName(), seen)) {
+  if (!rows.empty() &&
+      !foldsContiguously(root, rows.back().getName(), seen)) {
     lanes.push_back(rows.back());
     rows.pop_back();
   }

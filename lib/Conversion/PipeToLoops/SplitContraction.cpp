@@ -122,10 +122,8 @@ void ContractionKernel::emitTerms(Value from, Value to, ValueRange source,
                         e.mul(within, e.index(kTile)));
     for (int64_t tile : {0, 1}) {
       for (int64_t odd = 0; odd < kPairDepth && !later.empty(); ++odd)
-        LLVM::Prefetch::create(
-            b, loc,
-            e.offset(later[tile], e.add(row, e.index(odd * width)), f32),
-            /*rw=*/0, /*hint=*/2, /*cache=*/1);
+        e.prefetch(
+            e.offset(later[tile], e.add(row, e.index(odd * width)), f32), 2);
       for (int64_t lane = 0; lane < kTile; lane += e.target.lanes) {
         SmallVector<Value> pairTerms[kPairDepth];
         for (int64_t odd = 0; odd < kPairDepth; ++odd) {

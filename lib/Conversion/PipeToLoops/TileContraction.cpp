@@ -11,18 +11,18 @@
 // The panel's tiles of the first steps stay in the level-1 cache for all rows;
 // those of later steps and the rows pass it by, for both would not fit.
 //
-// Where the epilogue looks at single columns, the sums go to a scratch of 4
-// KiB, and their epilogue runs between the products of the next 32 rows: vector
-// units and tiles work at the same time, but only if neither has to wait in
-// program order for the other's loop to end. Of an epilogue over whole rows as
-// much as looks at single columns is done so: what is joined to the sums then
-// comes from memory while tiles are multiplied.
+// A block's sums are stored while the next one's first products run. Where the
+// epilogue looks at single columns, they go to a scratch of 4 KiB, and their
+// epilogue runs between the products of the next 32 rows: vector units and tiles
+// work at the same time, but only if neither has to wait in program order for the
+// other's loop to end. Of an epilogue over whole rows as much as looks at single
+// columns is done so: what is joined to the sums then comes from memory while
+// tiles are multiplied.
 //
 //===----------------------------------------------------------------------===//
 
 #include "joinery/CodeGen/TileOps.h"
 #include "lib/Conversion/PipeToLoops/Contraction.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
 using namespace joinery;
@@ -32,8 +32,8 @@ namespace {
 constexpr int64_t kTile = kTileRows, kBlock = 2 * kTile;
 /// What a row of a tile takes.
 constexpr int64_t kLine = 64;
-/// Where in a tile's columns lines are fetched in turn: the memory system
-/// answers sooner for several pages at a time than for one after the other.
+/// Where in a tile's columns lines are fetched in turn: the memory system answers
+/// sooner for several pages at a time than for one after the other.
 constexpr int64_t kStreams = 8;
 static_assert(kTile % kStreams == 0);
 } // namespace
@@ -54,11 +54,12 @@ Value ContractionKernel::tileAt(Value number, int64_t k0) {
                   e.b.getF32Type());
 }
 
-ContractionBlock ContractionKernel::partialRows(const ContractionBlock &block) {
+ContractionBlock
+ContractionKernel::partialRows(const ContractionBlock &block) {
   ContractionBlock rest = block;
-  Value whole =
-      e.mul(arith::DivUIOp::create(e.b, e.loc, block.count, e.index(kBlock)),
-            e.index(kBlock));
+  Value whole = e.mul(arith::DivUIOp::create(e.b, e.loc, block.count,
+                                             e.index(kBlock)),
+                      e.index(kBlock));
   rest.row0 = e.add(block.row0, whole);
   rest.count = e.sub(block.count, whole);
   return rest;
@@ -82,55 +83,47 @@ ContractionKernel::rowsInPlace(const ContractionBlock &block,
 /// One block of sums.
 struct ContractionKernel::TileBlock {
   Value columns[2], rows[2]; // where the first step's tiles are
-  Value rowStride,
-      rowStep; // from a row, and from a step, to the next, in bytes
+  Value rowStride, rowStep; // from a row, and from a step, to the next, in bytes
   Value fetch[2], fetchRow, fetchRows; // of the next two tiles of columns
   int64_t rowTiles;
 };
 
-/// One step of k. `start` gives the sums that product i is added to.
 SmallVector<Value>
 ContractionKernel::emitTileStep(TileOps &ops, const TileBlock &block,
                                 Value step, TileReuse reuse, int64_t depth,
                                 function_ref<Value(int64_t)> start) {
-  OpBuilder &b = e.b;
-  Type f32 = b.getF32Type();
+  Type f32 = e.b.getF32Type();
   // As many rows of the next tiles as give all of them in the end.
   Value first = e.add(block.fetchRow, e.mul(step, block.fetchRows));
   Value last = e.min(e.add(first, block.fetchRows), e.index(lanesOf(depth)));
   e.loop(first, last, e.index(1), {},
          [&](Value number, ValueRange) -> SmallVector<Value> {
            Value streams = e.index(kStreams);
-           Value stream = arith::RemUIOp::create(b, e.loc, number, streams);
-           Value within = arith::DivUIOp::create(b, e.loc, number, streams);
-           Value row =
-               e.add(e.mul(stream, e.index(lanesOf(depth) / kStreams)), within);
+           Value stream = arith::RemUIOp::create(e.b, e.loc, number, streams);
+           Value within = arith::DivUIOp::create(e.b, e.loc, number, streams);
+           Value row = e.add(
+               e.mul(stream, e.index(lanesOf(depth) / kStreams)), within);
            for (Value tile : block.fetch)
-             LLVM::Prefetch::create(
-                 b, e.loc, e.offset(tile, e.mul(row, e.index(width)), f32),
-                 /*rw=*/0, /*hint=*/2, /*cache=*/1);
+             e.prefetch(e.offset(tile, e.mul(row, e.index(width)), f32), 2);
            return {};
          });
   Value along = e.mul(step, block.rowStep);
   Value down = e.mul(step, e.index(kTile * width));
-  auto rowTile = [&](int i) {
-    return ops.loadRows(e.offset(block.rows[i], along, b.getI8Type()),
+  auto rowTile = [&](int64_t i) {
+    return ops.loadRows(e.offset(block.rows[i], along, e.b.getI8Type()),
                         block.rowStride, TileReuse::Once);
   };
-  auto columnTile = [&](int i) {
+  auto columnTile = [&](int64_t i) {
     return ops.loadPanel(e.offset(block.columns[i], down, f32),
                          e.index(4 * width), reuse);
   };
-  Value b0, b1;
+  Value a = rowTile(0), columns[] = {columnTile(0), columnTile(1)};
   SmallVector<Value> sums;
   for (int64_t i = 0; i < block.rowTiles; ++i) {
-    Value a = rowTile(i);
-    if (i == 0) {
-      b0 = columnTile(0);
-      b1 = columnTile(1);
-    }
-    for (Value columns : {b0, b1})
-      sums.push_back(ops.multiply(start(sums.size()), a, columns));
+    if (i > 0)
+      a = rowTile(i);
+    for (Value column : columns)
+      sums.push_back(ops.multiply(start(sums.size()), a, column));
   }
   return sums;
 }
@@ -152,8 +145,7 @@ SmallVector<Value> ContractionKernel::emitTileSteps(
                 });
 }
 
-/// Brings near what the epilogue of two tiles of columns will read of some
-/// rows.
+/// Brings near what the epilogue of two tiles of columns will read of some rows.
 void ContractionKernel::fetchBeside(Value row0, Value count, Value lane) {
   if (beside.empty())
     return;
@@ -168,9 +160,7 @@ void ContractionKernel::fetchBeside(Value row0, Value count, Value lane) {
              Value at = e.offset(e.bufferOf(one.buffer),
                                  e.value(startOf(one.offset, keys)), element);
              for (int64_t tile : {0, 1})
-               LLVM::Prefetch::create(
-                   e.b, e.loc, e.offset(at, e.index(tile * kTile), element),
-                   /*rw=*/0, /*hint=*/2, /*cache=*/1);
+               e.prefetch(e.offset(at, e.index(tile * kTile), element), 2);
            }
            return {};
          });
@@ -179,15 +169,14 @@ void ContractionKernel::fetchBeside(Value row0, Value count, Value lane) {
 void ContractionKernel::emitTileBlock(const ContractionBlock &block,
                                       const Slice &slice, Value results) {
   Value few = e.compare(arith::CmpIPredicate::sle, block.count, e.index(kTile));
-  Value many =
-      e.compare(arith::CmpIPredicate::sgt, block.count, e.index(kTile));
+  Value many = e.compare(arith::CmpIPredicate::sgt, block.count, e.index(kTile));
   e.when(few, [&] { emitTileBlock(block, slice, results, /*rowTiles=*/1); });
   e.when(many, [&] { emitTileBlock(block, slice, results, /*rowTiles=*/2); });
 }
 
 /// The columns [panel0, panel1) of the block for one slice of k. Results go to
-/// `results`, the last slice's joined with what `ready` has, or through the
-/// epilogue if that is null.
+/// `results`, the last slice's joined with what `ready` has, or through the epilogue
+/// if that is null.
 void ContractionKernel::emitTileBlock(const ContractionBlock &block,
                                       const Slice &slice, Value results,
                                       int64_t rowTiles) {
@@ -224,44 +213,46 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
             e.select(whole, inPlace.step, e.index(kLine))};
   };
 
-  // Sums are stored within the first step of the next block, and their epilogue
-  // runs between the products of its other steps, spread evenly: neither waits
-  // for the other. The first block of all has none before it and stores what
-  // nobody reads.
+  // Sums are stored within the first step of the next block, and what else there
+  // is to do runs between the products of its other steps that stay near, spread
+  // evenly so that neither waits for the other.
   int64_t resident = std::min(steps, kResidentSteps + 1);
-  int64_t drainRows =
-      llvm::divideCeil(kBlock, std::max<int64_t>(resident - 1, 1));
+  int64_t spread = std::max<int64_t>(resident - 1, 1);
+  int64_t drainRows = llvm::divideCeil(kBlock, spread);
   bool later = !results || (ready && !nextK0(slice));
-  int64_t count = 2 * rowTiles;
-  Value sumsStride = e.index(4 * (later ? kBlock : kTile));
-  auto store = [&](int64_t i, ValueRange before) {
-    Value at = before[count + i % 2];
-    if (i >= 2)
-      at = e.offset(at, e.index(kTile * (later ? kBlock : kTile)), f32);
-    ops.storeSums(before[i], at, sumsStride);
-  };
-  // Of the block before: its sums, where they go; its first row, its first
-  // column, how many rows it has.
+  int64_t sumsWidth = later ? kBlock : kTile, count = 2 * rowTiles;
+  // Of the block before: its sums, then its first row, its first column and how
+  // many rows it has, or where its two tiles of columns go. Before the first there
+  // is none, and what it stores nobody reads.
   SmallVector<Value> carried(count, ops.zeroSums());
-  carried.append({pending, e.offset(pending, e.index(kTile), f32)});
   if (later)
     carried.append(3, e.index(0));
+  else
+    carried.append(2, pending);
+  auto store = [&](int64_t i, ValueRange before) {
+    Value at = later ? e.offset(pending, e.index(i % 2 * kTile), f32)
+                     : before[count + i % 2];
+    ops.storeSums(before[i],
+                  e.offset(at, e.index(i / 2 * kTile * sumsWidth), f32),
+                  e.index(4 * sumsWidth));
+  };
   auto drain = [&](ValueRange before, Value from, Value rows) {
-    before = before.drop_front(count + 2);
+    before = before.drop_front(count);
     Value left = e.min(rows, e.sub(before[2], from));
     Value most = e.min(e.mul(last, e.index(kTile)), e.index(n));
     TileLanes lanes = {before[1],
                        e.min(e.add(before[1], e.index(kBlock)), most)};
-    // Where a single tile is left over, the other's sums are the same.
-    Value second = e.min(e.add(before[1], e.index(kTile)),
-                         e.sub(most, e.index(kTile)));
-    if (n % kTile == 0)
+    if (n % kTile == 0) {
+      // Where a single tile is left over, the other's sums are the same.
+      Value second = e.min(e.add(before[1], e.index(kTile)),
+                           e.sub(most, e.index(kTile)));
       for (Value tile : {before[1], second})
         for (int64_t lane = 0; lane < kTile; lane += e.target.lanes)
           lanes.vectors.push_back(e.add(tile, e.index(lane)));
+    }
     Value sums = e.offset(pending, e.mul(from, e.index(kBlock)), f32);
-    ResultTile tile = {
-        form.aggregate.getResult(), sums, kBlock, before[1], this->rows, ns};
+    ResultTile tile = {form.aggregate.getResult(), sums, kBlock, before[1],
+                       this->rows, ns};
     Value row = e.add(before[0], from), row0 = e.add(block.row0, row);
     if (results)
       emitTileInto(e, tile, waitingTile(results, e.index(0)), row, row0, left,
@@ -270,112 +261,103 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
       emitTile(e, tile, {}, row0, left, lanes);
   };
 
-  // Brings the lines near that a block begins with, some in each step.
-  int64_t waitingLines =
-      llvm::divideCeil(count * kTile, std::max<int64_t>(resident - 1, 1));
+  // Sums that wait, of a block of rows and a tile of columns.
+  auto waitingAt = [&](Value number, Value tile) {
+    return e.offset(results,
+                    e.add(e.mul(number, e.index(tileRowPitch)),
+                          e.mul(tile, e.index(tilePitch))),
+                    f32);
+  };
+  // Brings the lines near that begin at `at`, some in each step.
+  int64_t waitingLines = llvm::divideCeil(count * kTile, spread);
   auto fetchWaiting = [&](Value at, Value step) {
     Value from = e.mul(step, e.index(waitingLines));
     for (int64_t i = 0; i < waitingLines; ++i) {
       Value line = e.add(from, e.index(i));
       Value other = arith::DivUIOp::create(b, loc, line, e.index(2 * kTile));
-      LLVM::Prefetch::create(
-          b, loc,
-          e.offset(at,
-                   e.add(e.mul(line, e.index(kTile)),
-                         e.mul(other, e.index(tilePitch - 2 * kTile * kTile))),
-                   f32),
-          /*rw=*/0, /*hint=*/3, /*cache=*/1);
+      Value gaps = e.mul(other, e.index(tilePitch - 2 * kTile * kTile));
+      e.prefetch(e.offset(at, e.add(e.mul(line, e.index(kTile)), gaps), f32), 1);
     }
   };
 
   carried = e.loop(
       first, last, e.index(2), carried,
       [&](Value tile, ValueRange carried) -> SmallVector<Value> {
-        Value other = e.add(tile, e.index(1));
-        // Where a single tile is left over, both are the same.
-        Value single = e.compare(arith::CmpIPredicate::sge, other, last);
-        Value toOther = e.select(single, e.index(0), e.index(tilePitch));
-        TileBlock sizes;
-        sizes.columns[0] = tileAt(tile, slice.k0);
-        sizes.columns[1] = tileAt(e.select(single, tile, other), slice.k0);
-        // The tiles after a slice's last ones are the first of the next slice.
-        // The very last take their own: any valid address will do.
-        Value after =
-            e.compare(arith::CmpIPredicate::sge, e.add(tile, e.index(2)), last);
-        for (int i : {0, 1}) {
-          Value next = e.min(e.add(tile, e.index(2 + i)), all);
-          Value nextSlice = e.min(e.add(first, e.index(i)), all);
-          sizes.fetch[i] = tileAt(next, slice.k0);
-          if (slices.size() > 1)
-            sizes.fetch[i] = e.select(after, tileAt(nextSlice, nextK0(slice)),
-                                      sizes.fetch[i]);
-        }
-        sizes.fetchRows = fetchRows;
-        Value lane = e.mul(tile, e.index(kTile));
-        return e.loop(
-            e.index(0), blocks, e.index(1), carried,
-            [&](Value number, ValueRange carried) -> SmallVector<Value> {
-              Value row = e.mul(number, e.index(kBlock));
-              TileBlock here = sizes;
-              TileRows from = rowsOf(row);
-              here.rowStride = from.stride;
-              here.rowStep = from.step;
-              here.rows[0] = from.at;
-              here.rows[1] = e.offset(
-                  from.at, e.mul(from.stride, e.index(kTile)), b.getI8Type());
-              here.fetchRow = e.mul(number, e.mul(e.index(steps), fetchRows));
-              here.rowTiles = rowTiles;
-              // Where sums of earlier slices are, and those that are read next.
-              Value waiting[4], next;
-              if (results) {
-                auto placeOf = [&](Value number, Value tile) {
-                  return e.offset(results,
-                                  e.add(e.mul(number, e.index(tileRowPitch)),
-                                        e.mul(tile, e.index(tilePitch))),
-                                  f32);
-                };
-                waiting[0] = placeOf(number, tile);
-                waiting[2] = e.offset(waiting[0], e.index(kTile * kTile), f32);
-                for (int i : {1, 3})
-                  waiting[i] = e.offset(waiting[i - 1], toOther, f32);
-                Value down = e.add(number, e.index(1));
-                Value ends = e.compare(arith::CmpIPredicate::sge, down, blocks);
-                next =
-                    e.select(ends, placeOf(e.index(0), e.add(tile, e.index(2))),
-                             placeOf(down, tile));
-              }
-              SmallVector<Value> sums = emitTileStep(
-                  ops, here, e.index(0), TileReuse::Often, slice.depth,
-                  [&](int64_t i) {
-                    store(i, carried);
-                    return slice.k0 && results
-                               ? ops.loadSums(waiting[i], e.index(4 * kTile))
-                               : ops.zeroSums();
-                  });
-              sums = emitTileSteps(
-                  ops, here, 1, resident, slice.depth, sums, [&](Value step) {
-                    if (slice.k0 && results)
-                      fetchWaiting(next, step);
-                    if (!later)
-                      return;
-                    Value from = e.mul(step, e.index(drainRows));
-                    drain(carried, from, e.index(drainRows));
-                    fetchBeside(e.add(block.row0, e.add(row, from)),
-                                e.index(drainRows), lane);
-                  });
-              if (later && resident == 1)
-                drain(carried, e.index(0), e.index(kBlock));
-              sums = emitTileSteps(ops, here, resident, steps, slice.depth,
-                                   sums, {});
-              if (!later) {
-                sums.append({waiting[0], waiting[1]});
-                return sums;
-              }
-              sums.append({carried[count], carried[count + 1], row, lane,
-                           e.min(e.sub(block.count, row), e.index(kBlock))});
-              return sums;
-            });
-      });
+    Value other = e.add(tile, e.index(1));
+    // Where a single tile is left over, both are the same.
+    Value single = e.compare(arith::CmpIPredicate::sge, other, last);
+    Value toOther = e.select(single, e.index(0), e.index(tilePitch));
+    TileBlock sizes;
+    sizes.rowTiles = rowTiles;
+    sizes.columns[0] = tileAt(tile, slice.k0);
+    sizes.columns[1] = tileAt(e.select(single, tile, other), slice.k0);
+    // The tiles after a slice's last ones are the first of the next slice. The
+    // very last take their own: any valid address will do.
+    Value after = e.compare(arith::CmpIPredicate::sge, e.add(tile, e.index(2)),
+                            last);
+    for (int i : {0, 1}) {
+      Value next = e.min(e.add(tile, e.index(2 + i)), all);
+      Value nextSlice = e.min(e.add(first, e.index(i)), all);
+      sizes.fetch[i] = tileAt(next, slice.k0);
+      if (slices.size() > 1)
+        sizes.fetch[i] =
+            e.select(after, tileAt(nextSlice, nextK0(slice)), sizes.fetch[i]);
+    }
+    sizes.fetchRows = fetchRows;
+    Value lane = e.mul(tile, e.index(kTile));
+    return e.loop(
+        e.index(0), blocks, e.index(1), carried,
+        [&](Value number, ValueRange carried) -> SmallVector<Value> {
+      Value row = e.mul(number, e.index(kBlock));
+      TileBlock here = sizes;
+      TileRows from = rowsOf(row);
+      here.rowStride = from.stride;
+      here.rowStep = from.step;
+      here.rows[0] = from.at;
+      here.rows[1] = e.offset(from.at, e.mul(from.stride, e.index(kTile)),
+                              b.getI8Type());
+      here.fetchRow = e.mul(number, e.mul(e.index(steps), fetchRows));
+      // Where sums of earlier slices are, and those that are read next.
+      Value waiting[2], next;
+      if (results) {
+        waiting[0] = waitingAt(number, tile);
+        waiting[1] = e.offset(waiting[0], toOther, f32);
+        Value down = e.add(number, e.index(1));
+        Value ends = e.compare(arith::CmpIPredicate::sge, down, blocks);
+        next = e.select(ends, waitingAt(e.index(0), e.add(tile, e.index(2))),
+                        waitingAt(down, tile));
+      }
+      auto start = [&](int64_t i) {
+        store(i, carried);
+        if (!slice.k0 || !results)
+          return ops.zeroSums();
+        Value at = e.offset(waiting[i % 2], e.index(i / 2 * kTile * kTile), f32);
+        return ops.loadSums(at, e.index(4 * kTile));
+      };
+      auto between = [&](Value step) {
+        if (slice.k0 && results)
+          fetchWaiting(next, step);
+        if (!later)
+          return;
+        Value from = e.mul(step, e.index(drainRows));
+        drain(carried, from, e.index(drainRows));
+        fetchBeside(e.add(block.row0, e.add(row, from)), e.index(drainRows),
+                    lane);
+      };
+      SmallVector<Value> sums = emitTileStep(
+          ops, here, e.index(0), TileReuse::Often, slice.depth, start);
+      sums = emitTileSteps(ops, here, 1, resident, slice.depth, sums, between);
+      if (later && resident == 1)
+        drain(carried, e.index(0), e.index(kBlock));
+      sums = emitTileSteps(ops, here, resident, steps, slice.depth, sums, {});
+      if (later)
+        sums.append({row, lane,
+                     e.min(e.sub(block.count, row), e.index(kBlock))});
+      else
+        sums.append({waiting[0], waiting[1]});
+      return sums;
+    });
+  });
   for (int64_t i = 0; i < count; ++i)
     store(i, carried);
   if (later)

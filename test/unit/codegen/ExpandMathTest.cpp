@@ -240,23 +240,31 @@ TEST_P(ExpandMath, Unary) {
 }
 
 // Tests that x (1 + erf(x / sqrt 2)), twice GELU, is computed as a whole and
-// keeps its error, and that vectors and scalars have the same bits.
+// keeps its error, also where it is rounded to bf16, and that vectors and scalars
+// have the same bits.
 TEST_P(ExpandMath, ErfGate) {
   std::string text;
-  for (int lanes : {16, 1}) {
+  for (auto [name, lanes] : {std::pair("gate", 16), {"gate", 1}, {"half", 16}}) {
     std::string t = lanes == 1 ? "f32" : "vector<16xf32>";
     auto constant = [&](const char *name, const char *value) {
       return std::string(name) + " = arith.constant " +
              (lanes == 1 ? value : "dense<" + std::string(value) + ">") +
              " : " + t + "\n";
     };
-    text += kernel("gate" + std::to_string(lanes),
+    // Of what is rounded to bf16 polynomials of smaller degrees are enough.
+    std::string product = "%q = arith.mulf %x, %g";
+    if (name == std::string("half"))
+      product = "%p = arith.mulf %x, %g : " + t +
+                "\n%h = arith.truncf %p : " + t + " to vector<16xbf16>\n" +
+                "%q = arith.extf %h : vector<16xbf16> to " + t + "\n" +
+                "%unused = arith.addf %q, %q";
+    text += kernel(name + std::to_string(lanes),
                    "arith.mulf %x, %x : " + t + "\n" +
                        constant("%k", "0.707106769") + constant("%o", "1.0") +
                        "%s = arith.mulf %x, %k : " + t + "\n" +
                        "%e = math.erf %s : " + t + "\n" +
                        "%g = arith.addf %e, %o : " + t + "\n" +
-                       "%q = arith.mulf %x, %g",
+                       product,
                    "f32", lanes);
   }
   for (size_t at = 0;
@@ -265,16 +273,23 @@ TEST_P(ExpandMath, ErfGate) {
   compile(text);
   std::vector<float> x = sampleFloats();
   auto results = run("gate16", x, x), scalars = run("gate1", x, x);
+  auto halves = run("half16", x, x);
   for (size_t i = 0; i < x.size(); ++i) {
     double want = x[i] > 0 ? x[i] * (1 + std::erf(x[i] / M_SQRT2))
                            : x[i] * std::erfc(-x[i] / M_SQRT2);
-    if (std::isnan(x[i]))
+    if (std::isnan(x[i])) {
       ASSERT_TRUE(std::isnan(results[i]));
-    else if (std::isfinite(want) && std::abs(x[i]) < 1e37)
+      ASSERT_TRUE(std::isnan(halves[i]));
+    } else if (std::isfinite(want) && std::abs(x[i]) < 1e37) {
       ASSERT_NEAR(results[i], want, 2.5e-7 * std::max(1.0, std::abs(double(x[i]))))
           << x[i];
-    else if (x[i] > 0 && std::isinf(x[i]))
+      // Half of the last of bf16's 8 bits, and the polynomials' error.
+      ASSERT_NEAR(halves[i], want, (0x1p-8 + 1.5e-4) * std::abs(want) + 2e-6)
+          << x[i];
+    } else if (x[i] > 0 && std::isinf(x[i])) {
       ASSERT_EQ(results[i], x[i]);
+      ASSERT_EQ(halves[i], x[i]);
+    }
     if (!std::isnan(results[i]))
       ASSERT_EQ(scalars[i], results[i]) << x[i];
   }
