@@ -140,6 +140,13 @@ static double errorOf(double predicted, double measured) {
   return predicted / measured - 1;
 }
 
+/// In microseconds, to three digits or a whole one.
+static void printTime(llvm::raw_ostream &os, StringRef what, double seconds) {
+  double micros = seconds * 1e6;
+  int decimals = micros < 10 ? 2 : micros < 100 ? 1 : 0;
+  os << "  " << what << llvm::format(" %.*f us", decimals, micros);
+}
+
 void TreePrinter::pipeline(pipe::RunOp run) {
   auto [number, kernel] = kernels.lookup(run.getKernelAttr().getAttr());
   const LoweredKernel &cost = runner.lowered.levels.front().kernels[number];
@@ -153,14 +160,14 @@ void TreePrinter::pipeline(pipe::RunOp run) {
   os << "  " << quantity(estimate(cost.flops)) << "FLOP  "
      << quantity(estimate(cost.bytes)) << "B";
   double predicted = seconds(predictions.at(steps.lookup(run)).total);
-  os << llvm::format("  predicted %.1f us", predicted * 1e6);
+  printTime(os, "predicted", predicted);
   std::string name;
   if (auto loc = dyn_cast<NameLoc>(run.getLoc()))
     name = loc.getName().str();
   auto it = times.find(std::to_string(steps.lookup(run)));
   if (it != times.end()) {
     const StepTime &step = it->second;
-    os << llvm::format("  measured %.1f us", step.seconds * 1e6);
+    printTime(os, "measured", step.seconds);
     if (step.seconds > 0)
       os << llvm::format("  error %+.0f%%",
                          100 * errorOf(predicted, step.seconds));
