@@ -7,7 +7,6 @@
 
 #include "joinery/CodeGen/MicroKernel.h"
 #include "MicroKernelBuilder.h"
-#include "TileKernel.h"
 
 using namespace mlir;
 
@@ -267,8 +266,8 @@ private:
 
 func::FuncOp getOrCreateGemm(ModuleOp module, const Isa &isa, int64_t width,
                              Operands operands) {
-  assert((operands != Operands::Pairs || isa.dotBF16) &&
-         "the level has no product of pairs");
+  assert((operands != Operands::Pairs || (isa.dotBF16 && !isa.tiles)) &&
+         "the level has no product of pairs, or tiles for it");
   assert(width % kRowPadding == 0 && width > 0 && width <= 64 &&
          "panels are 16, 32, 48 or 64 wide");
   const char *kinds[] = {"f32x", "decode_bf16x", "bf16x"};
@@ -276,10 +275,7 @@ func::FuncOp getOrCreateGemm(ModuleOp module, const Isa &isa, int64_t width,
                      std::to_string(width) + "_" + isa.name;
   if (auto func = module.lookupSymbol<func::FuncOp>(name))
     return func;
-  func::FuncOp func =
-      operands == Operands::Pairs && isa.tiles
-          ? createTileGemm(module, isa, width, name)
-          : GemmGenerator(module, isa, width, operands, name).run();
+  func::FuncOp func = GemmGenerator(module, isa, width, operands, name).run();
   // What the cost model knows it by.
   Builder b(module.getContext());
   func->setAttr("gemm_width", b.getI64IntegerAttr(width));

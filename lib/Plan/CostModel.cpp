@@ -13,35 +13,9 @@
 
 using namespace joinery;
 
-/// The kernel of TileKernel.cpp: blocks of 2 x 3 tiles, then single rows of
-/// tiles; what k leaves over is one more step of those.
-static double tileCycles(const plan::Target &target, int64_t width,
-                         int64_t rows, int64_t pairs) {
-  double columns = double(width / kTileRows);
-  double groups = std::ceil(columns / 3);
-  auto block = [&](double rowTiles, double steps) {
-    // Each tile of B once, and of A once for each column but at turns.
-    double loads = columns + groups + columns * (rowTiles - 1);
-    return steps * std::max(rowTiles * columns * target.tileProduct,
-                            loads * target.tileLoad) +
-           rowTiles * columns * target.tileStore + target.tile;
-  };
-  double steps = double(pairs / kTileRows);
-  int64_t whole = rows / (2 * kTileRows) * (2 * kTileRows);
-  double cycles = target.gemmCall + double(rows / (2 * kTileRows)) * block(2, steps);
-  cycles += double(llvm::divideCeil(rows - whole, kTileRows)) *
-            (target.gemmCall + block(1, steps));
-  if (pairs % kTileRows)
-    cycles += double(llvm::divideCeil(rows, kTileRows)) *
-              (target.gemmCall + block(1, 1));
-  return cycles;
-}
-
 double plan::gemmCycles(const Target &target, Operands operands, int64_t width,
                         int64_t rows, int64_t depth) {
   const Isa &isa = target.isa;
-  if (isa.tiles && operands == Operands::Pairs)
-    return tileCycles(target, width, rows, depth);
   int64_t sums = isa.mr * isa.nr / isa.lanes;
   int64_t columns = width % isa.nr == 0 ? isa.nr : width;
   int64_t most = std::min<int64_t>(12, sums * isa.lanes / columns);

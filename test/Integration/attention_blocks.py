@@ -35,7 +35,7 @@ class Form:
 
 FORMS = [Form(2, 32), Form(3, 64, fused=True), Form(2, 96, masked=True), Form(4, 48), Form(1, 160, fused=True, masked=True),
          Form(4, 32, groups=2), Form(4, 16, fused=True), Form(2, 64, shape=(2, 40)), Form(6, 32, groups=1, masked=True),
-         Form(2, 64, shift=100), Form(3, 32, masked=True, shift=-70)]
+         Form(2, 64, shift=100), Form(3, 32, masked=True, shift=-70), Form(3, 26, masked=True), Form(1, 33, fused=True)]
 ROWS = [(1, 1), (2, 17), (3, 40), (1, 301), (0, 5)]
 
 

@@ -21,7 +21,7 @@ from convolutions import BARS, check
 # Width, inner width, and whether a LayerNorm follows: depths of a step and less, of
 # whole steps and not, past what stays in a cache, and odd numbers of panels.
 MODELS = [(32, 64, True), (96, 144, False), (160, 80, True), (312, 500, True), (384, 1536, True), (544, 336, False),
-          (1056, 100, True), (64, 3200, False), (50, 192, True)]
+          (1056, 100, True), (64, 3200, False), (50, 192, True), (17, 33, True), (111, 1, False)]
 ROWS = [(1, 1), (1, 15), (1, 16), (2, 16), (1, 33), (3, 21), (2, 65), (4, 129), (0, 7)]
 
 

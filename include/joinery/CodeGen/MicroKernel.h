@@ -29,7 +29,7 @@ enum class Operands {
   /// even k in the low half, and is decoded to f32: strides count lanes.
   DecodedPairs,
   /// A and B hold such pairs; lda, ldb and K count pairs. For levels that have
-  /// the product of pairs.
+  /// the product of pairs of vectors, and no tiles (TileOps.h).
   Pairs
 };
 
@@ -44,8 +44,7 @@ inline Operands pairOperands(const Isa &isa) {
 ///   C[M][width] = (accumulate ? C : 0) + A[M][K] * B[K][width]
 /// Rows of A, B and C are contiguous. An element's bits depend on its row of A
 /// and its column of B only: not on M, not on the row's place. Cutting K into
-/// calls that accumulate does not change them either (with tiles, where K is cut
-/// at multiples of 16 pairs: an instruction adds so many up by itself).
+/// calls that accumulate does not change them either.
 /// Where `next` is not null, as much as the call reads of B is prefetched from
 /// there into the level-2 cache: the panel that the following call reads as B
 /// (its row stride is taken to be `width`). Up to three cache lines more are.

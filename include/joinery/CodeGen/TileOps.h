@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Products of tiles, for one shape of tiles: `rows` rows of A, which hold `pairs`
-// pairs of bf16 along k, times `pairs` rows of 16 columns of a panel, are `rows`
-// rows of 16 sums in f32. LLVM gives registers to tiles and configures them.
+// Products of whole tiles: 16 rows of A, which hold 16 pairs of bf16 along k, times
+// 16 rows of 16 columns of a panel, are 16 rows of 16 sums in f32. LLVM gives
+// registers to tiles and configures them.
 //
 //===----------------------------------------------------------------------===//
 
@@ -26,18 +26,10 @@ enum class TileReuse { Often, Once };
 
 class TileOps {
 public:
-  /// Whole tiles: 16 rows, 16 pairs.
   TileOps(mlir::OpBuilder &b, mlir::Location loc);
-  /// Tiles of a shape that is known at run time; both are i64 of [1, 16].
-  TileOps(mlir::OpBuilder &b, mlir::Location loc, mlir::Value rows,
-          mlir::Value pairs);
 
   // Strides count bytes.
-  mlir::Value loadRows(mlir::Value address, mlir::Value stride,
-                       TileReuse reuse);
-  mlir::Value loadPanel(mlir::Value address, mlir::Value stride,
-                        TileReuse reuse);
-  mlir::Value loadSums(mlir::Value address, mlir::Value stride);
+  mlir::Value load(mlir::Value address, mlir::Value stride, TileReuse reuse);
   mlir::Value zeroSums();
   /// Those at the addresses where `accumulate` holds, else zeros.
   llvm::SmallVector<mlir::Value> startSums(mlir::Value accumulate,
@@ -48,18 +40,14 @@ public:
   void storeSums(mlir::Value sums, mlir::Value address, mlir::Value stride);
 
 private:
-  mlir::Value shape(int64_t value);
-  mlir::Value shape(mlir::Value value);
   mlir::Value call(llvm::StringRef name, mlir::ValueRange arguments,
                    bool result = true);
-  mlir::Value load(mlir::Value rows, mlir::Value bytes, mlir::Value address,
-                   mlir::Value stride, TileReuse reuse);
 
   mlir::OpBuilder &b;
   mlir::Location loc;
   mlir::Type tile;
-  /// Rows of A, pairs of the panel's tile, bytes of A's rows and of the others.
-  mlir::Value rows, pairs, pairBytes, lineBytes;
+  /// Rows of a tile, and bytes of one.
+  mlir::Value rows, bytes;
 };
 
 } // namespace joinery

@@ -51,6 +51,8 @@ struct Attention {
   /// Both products are of bf16 pairs, along the depth and along the keys.
   bool pairs = false;
   int64_t depthLanes = 1, rowLanes = 0, weightLanes = 0; // of a packed row
+  /// Lanes along the depth that products read: whole steps of tiles, zeros at last.
+  int64_t paddedDepth = 1;
   int64_t scoreLanes = 0, sumLanes = 16, valueLanes = 16;  // of a row in scratch
   // Scratch: byte offsets.
   SymExpr listAt, keysAt, valuesAt, scoresAt, sumsAt, maxAt, scaleAt, totalAt, lanesAt;
@@ -96,6 +98,7 @@ private:
     mlir::Value at, stride, step;
   };
   QueryRows queryRows(const Task &task, mlir::Value s0, mlir::Value count);
+  void padQueries();
   // On tile registers (TileAttention.cpp).
   bool usesTiles() const;
   void emitTileScores(const QueryRows &queries, mlir::Value t0,

@@ -162,10 +162,7 @@ Attention::QueryRows Attention::queryRows(const Task &task, Value s0,
     packPairs(from, stride, count, e.index(depthCount), to, rowLanes);
     return packed;
   }
-  // Whole tiles may be read past the last query: where they are not whole.
-  Value whole = e.compare(arith::CmpIPredicate::eq, count, e.index(queryBlock));
-  Value part = e.compare(arith::CmpIPredicate::ne, count, e.index(queryBlock));
-  e.when(part, [&] {
+  auto copy = [&] {
     Value direct = LLVM::ZeroOp::create(b, e.loc, to.getType());
     forEachPart(q, from, depthLanes, kTileRows,
                 [&](Value from, int64_t first, int64_t lanes) {
@@ -175,7 +172,14 @@ Attention::QueryRows Attention::queryRows(const Task &task, Value s0,
                                       e.offset(to, e.index(first), f32),
                                       e.index(rowLanes)});
     });
-  });
+  };
+  if (paddedDepth > depthLanes) {
+    copy();
+    return packed;
+  }
+  // Whole tiles may be read past the last query: where they are not whole.
+  Value whole = e.compare(arith::CmpIPredicate::eq, count, e.index(queryBlock));
+  e.when(e.compare(arith::CmpIPredicate::ne, count, e.index(queryBlock)), copy);
   Value step = q.blocks ? e.value(SymExpr::floorDiv(q.blocks.pitch(), kPairDepth))
                         : line;
   return {e.select(whole, from, packed.at),
@@ -209,7 +213,7 @@ void Attention::emitBlock(const Task &task, Value s0) {
     e.loop(e.index(0), width, e.index(keyPanel), {},
            [&](Value p, ValueRange) -> SmallVector<Value> {
              Value panel = e.offset(
-                 packedKeys, e.mul(e.add(t0, p), e.index(depthLanes)), f32);
+                 packedKeys, e.mul(e.add(t0, p), e.index(paddedDepth)), f32);
              func::CallOp::create(
                  b, loc, scoreGemm,
                  ValueRange{rows.at, rows.stride, panel, e.index(keyPanel),
@@ -324,7 +328,7 @@ KernelCost Attention::emit() {
   SymExpr paddedKeys = SymExpr::ceilDiv(keys, keyPanel) * SymExpr(keyPanel);
   listAt = e.allocateScratch(keys * SymExpr(4) + SymExpr(64));
   int64_t valueBytes = 4 * valueLanes / (pairs ? kPairDepth : 1);
-  keysAt = e.allocateScratch(paddedKeys * SymExpr(4 * depthLanes));
+  keysAt = e.allocateScratch(paddedKeys * SymExpr(4 * paddedDepth));
   // Whole tiles of keys are read.
   SymExpr valueRows = paddedKeys + SymExpr(usesTiles() ? kPairDepth * kTileRows : 0);
   valuesAt = e.allocateScratch(valueRows * SymExpr(valueBytes));
@@ -343,6 +347,8 @@ KernelCost Attention::emit() {
   totalAt = e.allocateScratch(rows * 4);
   if (goesDirect())
     lanesAt = e.allocateScratch(rows * kTileRows * 4);
+  if (paddedDepth > depthLanes)
+    padQueries();
   e.loop(e.begin, e.end, e.index(1), {},
          [&](Value task, ValueRange) -> SmallVector<Value> {
            emitTask(task);

@@ -110,7 +110,7 @@ void Attention::packKeys(const Task &task) {
            }
            // The panel of keys t0.. begins after t0 columns of all depths.
            Value panel =
-               e.offset(at(keysAt), e.mul(t0, e.index(depthLanes)), f32);
+               e.offset(at(keysAt), e.mul(t0, e.index(paddedDepth)), f32);
            forEachPart(k, source, depthLanes, kTileRows,
                        [&](Value from, int64_t first, int64_t lanes) {
              Value to = e.offset(panel, e.index(first * keyPanel), f32);
@@ -119,6 +119,12 @@ void Attention::packKeys(const Task &task) {
                                              e.index(lanes), to,
                                              e.index(keyPanel)});
            });
+           // The queries end in zeros as well: memory may hold anything.
+           Value zeros = e.broadcast(e.constant(f32, 0));
+           for (int64_t lane = depthLanes * keyPanel;
+                lane < paddedDepth * keyPanel; lane += e.target.lanes)
+             LLVM::StoreOp::create(b, e.loc, zeros,
+                                   e.offset(panel, e.index(lane), f32), 4);
            return {};
          });
 }

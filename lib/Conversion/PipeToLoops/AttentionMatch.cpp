@@ -142,20 +142,21 @@ LogicalResult Attention::match() {
   keyBlock = llvm::alignTo(keyBlock, keyPanel);
   pairs = e.target.dotBF16 && multipliesPairs(e.kernel);
   depthLanes = pairs ? llvm::divideCeil(depthCount, kPairDepth) : depthCount;
+  paddedDepth =
+      usesTiles() ? llvm::alignTo(depthLanes, kTileRows) : depthLanes;
   scoreLanes = keyBlock;
   sumLanes = valueLanes = paddedWidth;
   if (!pairs)
     return success();
-  if (e.target.tiles)
-    queryBlock = llvm::alignTo(queryBlock, 2 * kTileRows);
   if (usesTiles()) {
+    queryBlock = llvm::alignTo(queryBlock, 2 * kTileRows);
     // The scores of a block stay in the level-1 cache; blocks of keys are whole
     // panels and whole steps.
     keyBlock = std::min<int64_t>(keyBlock, 288);
     scoreLanes = oddLines(keyBlock);
     sumLanes = valueLanes = oddLines(paddedWidth);
   }
-  rowLanes = oddLines(depthLanes);
+  rowLanes = oddLines(paddedDepth);
   weightLanes = oddLines(keyBlock / kPairDepth);
   return success();
 }

@@ -36,7 +36,8 @@ public:
 
 private:
   /// What the micro-kernel folds at a time: so much from k0 on, in the run that
-  /// the keys give.
+  /// the keys give. Tiles fold rows that are packed run after run: no matter where
+  /// runs end.
   struct Slice {
     int64_t k0, depth;
     Keys run;
@@ -46,6 +47,8 @@ private:
   mlir::LogicalResult matchPanels();
   mlir::LogicalResult chooseBlocks();
   void chooseSlices(int64_t most);
+  /// The keys of the run that begins at k0.
+  Keys runAt(int64_t k0) const;
 
   void allocate();
   void allocateRows();
@@ -60,6 +63,8 @@ private:
   /// Copies columns of rows that are in bf16 already.
   void copyRows(mlir::Value rowsAt, mlir::Value count, int64_t columns,
                 mlir::Value to);
+  /// Zeros after k in each row, as far as tiles read.
+  void padRows(const ContractionBlock &block);
   /// Does `body` for each part of a block that lies in one run: where a slice of
   /// its first row is, how many rows it has, and how many are before it.
   void forEachRun(const ContractionBlock &block, const Slice &slice,
@@ -93,6 +98,10 @@ private:
                 int64_t depth, mlir::ValueRange sums,
                 llvm::function_ref<void(mlir::Value)> between);
   mlir::Value tileAt(mlir::Value number, int64_t k0);
+  /// Does k end within a step of tiles?
+  bool hasRest() const { return k % (kPairDepth * kTileRows) != 0; }
+  void allocateRest();
+  void copyRest(const mlir::Value (&columns)[2], const Slice &slice);
   /// Rows of pairs: where a block's are for a slice, the distance of two, and
   /// that of two steps of k, both in bytes.
   struct TileRows {
@@ -174,7 +183,8 @@ private:
   /// Tiles read such rows where they are, if they follow each other: but for rows
   /// that do not fill a block of tiles, for there may be no memory after them.
   bool readsInPlace() const {
-    return usesTiles() && half && runs.outer.empty() && folds.outer.empty();
+    return usesTiles() && half && !hasRest() && runs.outer.empty() &&
+           folds.outer.empty();
   }
   /// A panel that is decoded once for all rows of a block, and rows that are
   /// rounded once for all panels: the worker's, those that workers share in
@@ -182,6 +192,8 @@ private:
   mlir::Value decoded, ownRows, sharedRows, packed;
   /// Sums of a block of tiles, whose epilogue comes later.
   mlir::Value pending;
+  /// The last pairs of k of two tiles of columns, if they fill no step, and zeros.
+  mlir::Value rest;
   int64_t packedLda = 0;
   /// Is it a call that does all, if there are phases?
   mlir::Value isAll;

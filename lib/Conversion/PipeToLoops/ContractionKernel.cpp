@@ -76,15 +76,20 @@ void ContractionKernel::allocate() {
 void ContractionKernel::allocateRows() {
   // Of f32 the level has nothing that its base does not.
   const Isa *base = operands == Operands::F32 ? findIsa(e.target.base) : nullptr;
-  gemm = getOrCreateGemm(module, base ? *base : e.target, width, operands);
-  packedLda = oddLines(lanesOf(k));
+  if (!usesTiles())
+    gemm = getOrCreateGemm(module, base ? *base : e.target, width, operands);
+  packedLda = oddLines(
+      lanesOf(usesTiles() ? llvm::alignTo(k, kPairDepth * kTileRows) : k));
   if (packs())
     ownRows = e.allocateElements(
         (readsInPlace() ? 2 * kTileRows : grid.rowBlock) * packedLda);
   if (packs() && !readsInPlace())
     grid.preparedBytes = 4 * packedLda;
-  if (usesTiles())
+  if (usesTiles()) {
     pending = e.allocateElements(4 * kTileRows * kTileRows);
+    if (hasRest())
+      allocateRest();
+  }
   if (operands == Operands::DecodedPairs && e.target.decodeRows > 0)
     decoded = e.allocateElements(lanesOf(slices.front().depth) * kPairDepth *
                                  width);
@@ -183,14 +188,15 @@ void ContractionKernel::forEachRun(
 }
 
 void ContractionKernel::packBlock(const ContractionBlock &block) {
+  if (usesTiles() && hasRest())
+    padRows(block);
   int64_t run = *plan::product(folds.inner).asConst();
-  for (const Slice &slice : slices) {
-    if (slice.k0 % run)
-      continue; // packed with the whole run
-    forEachRun(block, slice, [&](Value rowsAt, Value count, Value before) {
+  for (int64_t k0 = 0; k0 < k; k0 += run) {
+    Slice whole = {k0, run, runAt(k0)};
+    forEachRun(block, whole, [&](Value rowsAt, Value count, Value before) {
       Value to = e.offset(packed,
                           e.add(e.mul(before, e.index(packedLda)),
-                                e.index(lanesOf(slice.k0))),
+                                e.index(lanesOf(k0))),
                           e.b.getF32Type());
       if (!half) {
         func::CallOp::create(e.b, e.loc, getOrCreatePackPairs(module, e.target),
@@ -201,6 +207,20 @@ void ContractionKernel::packBlock(const ContractionBlock &block) {
       copyRows(rowsAt, count, run, to);
     });
   }
+}
+
+void ContractionKernel::padRows(const ContractionBlock &block) {
+  Type f32 = e.b.getF32Type();
+  int64_t step = lanesOf(k) / kTileRows * kTileRows;
+  e.loop(e.index(0), block.count, e.index(1), {},
+         [&](Value row, ValueRange) -> SmallVector<Value> {
+           Value at = e.offset(
+               packed, e.add(e.mul(row, e.index(packedLda)), e.index(step)), f32);
+           for (int64_t lane = 0; lane < kTileRows; lane += e.target.lanes)
+             LLVM::StoreOp::create(e.b, e.loc, e.broadcast(e.constant(f32, 0)),
+                                   e.offset(at, e.index(lane), f32), 4);
+           return {};
+         });
 }
 
 void ContractionKernel::copyRows(Value rowsAt, Value count, int64_t columns,

@@ -227,17 +227,20 @@ LogicalResult ContractionKernel::chooseBlocks() {
   return success();
 }
 
-void ContractionKernel::chooseSlices(int64_t most) {
-  int64_t run = *plan::product(folds.inner).asConst();
-  for (int64_t first = 0; first < k; first += run) {
-    Keys keys;
-    int64_t number = first / run;
-    for (Column column : llvm::reverse(folds.outer)) {
-      int64_t extent = *column.getExtent().asConst();
-      keys[column.getName().str()] = SymExpr(number % extent);
-      number /= extent;
-    }
-    for (int64_t k0 = 0; k0 < run; k0 += most)
-      slices.push_back({first + k0, std::min(most, run - k0), keys});
+Keys ContractionKernel::runAt(int64_t k0) const {
+  Keys keys;
+  int64_t number = k0 / *plan::product(folds.inner).asConst();
+  for (Column column : llvm::reverse(folds.outer)) {
+    int64_t extent = *column.getExtent().asConst();
+    keys[column.getName().str()] = SymExpr(number % extent);
+    number /= extent;
   }
+  return keys;
+}
+
+void ContractionKernel::chooseSlices(int64_t most) {
+  int64_t run = usesTiles() ? k : *plan::product(folds.inner).asConst();
+  for (int64_t first = 0; first < k; first += run)
+    for (int64_t k0 = 0; k0 < run; k0 += most)
+      slices.push_back({first + k0, std::min(most, run - k0), runAt(first)});
 }

@@ -166,7 +166,7 @@ ContractionKernel::emitTermProducts(TileOps &ops, Value rows, Value panel,
   Value a[2];
   for (auto [i, j] : kTermProducts) {
     for (int64_t tile = 0; tile < 2 && i != left; ++tile)
-      a[tile] = ops.loadRows(
+      a[tile] = ops.load(
           e.offset(rows,
                    e.add(e.mul(termPitch, e.index(i)),
                          e.index(tile * kTile * packedLda)),
@@ -176,7 +176,7 @@ ContractionKernel::emitTermProducts(TileOps &ops, Value rows, Value panel,
     if (std::pair(i, j) == std::end(kTermProducts)[-1])
       between();
     for (int64_t column : {0, 1}) {
-      Value b = ops.loadPanel(
+      Value b = ops.load(
           e.offset(panel, e.index((j * 2 + column) * kTileLanes), f32), line,
           TileReuse::Often);
       for (int64_t tile : {0, 1})

@@ -24,7 +24,7 @@ using namespace joinery::lowering;
 static constexpr int64_t kTile = kTileRows;
 
 bool Attention::usesTiles() const {
-  return pairs && e.target.tiles && depthLanes % kTile == 0;
+  return pairs && e.target.tiles;
 }
 
 void Attention::emitTileScores(const QueryRows &queries, Value t0,
@@ -32,7 +32,7 @@ void Attention::emitTileScores(const QueryRows &queries, Value t0,
   constexpr int64_t mostHeld = 2; // steps whose tiles of queries stay
   Type f32 = e.b.getF32Type();
   TileOps ops(e.b, e.loc);
-  int64_t steps = depthLanes / kTile;
+  int64_t steps = paddedDepth / kTile;
   Value keyStride = e.index(4 * keyPanel);
   auto query = [&](int64_t row, int64_t step) {
     Value from = e.offset(
@@ -40,8 +40,7 @@ void Attention::emitTileScores(const QueryRows &queries, Value t0,
         e.add(e.mul(queries.stride, e.index(row * kTile)),
               e.mul(queries.step, e.index(step))),
         f32);
-    return ops.loadRows(from, e.mul(queries.stride, e.index(4)),
-                        TileReuse::Often);
+    return ops.load(from, e.mul(queries.stride, e.index(4)), TileReuse::Often);
   };
   SmallVector<Value> held;
   if (steps <= mostHeld)
@@ -54,13 +53,13 @@ void Attention::emitTileScores(const QueryRows &queries, Value t0,
            Value tile = e.add(first, number);
            Value panel = arith::DivUIOp::create(e.b, e.loc, tile, each);
            Value within = e.sub(tile, e.mul(panel, each));
-           Value from = e.add(e.mul(panel, e.index(keyPanel * depthLanes)),
+           Value from = e.add(e.mul(panel, e.index(keyPanel * paddedDepth)),
                               e.mul(within, e.index(kTile)));
            Value sums[2] = {ops.zeroSums(), ops.zeroSums()};
            for (int64_t step = 0; step < steps; ++step) {
              Value at = e.add(from, e.index(step * kTile * keyPanel));
-             Value keys = ops.loadPanel(e.offset(this->at(keysAt), at, f32),
-                                        keyStride, TileReuse::Often);
+             Value keys = ops.load(e.offset(this->at(keysAt), at, f32),
+                                   keyStride, TileReuse::Often);
              for (int64_t row : {0, 1})
                sums[row] = ops.multiply(
                    sums[row],
@@ -104,11 +103,11 @@ void Attention::emitTileValues(Value t0, Value width, Value later) {
           Value down = e.mul(step, e.index(kTile * valueLanes));
           Value rows[2], panels[2];
           for (int64_t i : {0, 1}) {
-            rows[i] = ops.loadRows(
+            rows[i] = ops.load(
                 e.offset(weights,
                          e.add(along, e.index(i * kTile * weightLanes)), f32),
                 weightStride, TileReuse::Often);
-            panels[i] = ops.loadPanel(
+            panels[i] = ops.load(
                 e.offset(values, e.add(down, e.index(columns[i] * kTile)), f32),
                 valueStride, TileReuse::Often);
           }
@@ -120,6 +119,23 @@ void Attention::emitTileValues(Value t0, Value width, Value later) {
     for (auto [sum, address] : llvm::zip(sums, to))
       ops.storeSums(sum, address, sumStride);
   }
+}
+
+/// Zeros where rounded queries end, which are never written again.
+void Attention::padQueries() {
+  Type f32 = e.b.getF32Type();
+  Value zeros = e.broadcast(e.constant(f32, 0));
+  e.loop(e.index(0), e.index(queryBlock), e.index(1), {},
+         [&](Value row, ValueRange) -> SmallVector<Value> {
+           Value last = e.add(e.mul(row, e.index(rowLanes)),
+                              e.index(paddedDepth - kTile));
+           for (int64_t lane = 0; lane < kTile; lane += e.target.lanes)
+             LLVM::StoreOp::create(e.b, e.loc, zeros,
+                                   e.offset(at(queryRowsAt),
+                                            e.add(last, e.index(lane)), f32),
+                                   4);
+           return {};
+         });
 }
 
 /// Zeros for the rows of values that whole tiles read past the last.

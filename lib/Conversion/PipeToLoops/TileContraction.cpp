@@ -9,7 +9,9 @@
 //   for each 32 rows: 2 x 2 tiles of sums stay in registers for all steps of k
 //   (1 x 2 where there are no more than 16 rows)
 // The panel's tiles of the first steps stay in the level-1 cache for all rows;
-// those of later steps and the rows pass it by, for both would not fit.
+// those of later steps and the rows pass it by, for both would not fit. What k
+// leaves over is one more step: rows are packed with zeros after k, and the panel's
+// last pairs are copied to where zeros follow them.
 //
 // A block's sums are stored while the next one's first products run. Where the
 // epilogue looks at single columns, they go to a scratch of 4 KiB, and their
@@ -23,6 +25,7 @@
 
 #include "joinery/CodeGen/TileOps.h"
 #include "lib/Conversion/PipeToLoops/Contraction.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
 using namespace joinery;
@@ -39,10 +42,43 @@ static_assert(kTile % kStreams == 0);
 } // namespace
 
 bool ContractionKernel::usesTiles() const {
-  return packs() && e.target.tiles &&
-         llvm::all_of(slices, [](const Slice &slice) {
-           return slice.depth % (kPairDepth * kTile) == 0;
+  return packs() && e.target.tiles;
+}
+
+void ContractionKernel::allocateRest() {
+  constexpr int64_t lanes = 2 * kTile * kTile;
+  rest = e.allocateElements(lanes);
+  Type f32 = e.b.getF32Type();
+  Value zeros = e.broadcast(e.constant(f32, 0));
+  e.loop(e.index(0), e.index(lanes), e.index(e.target.lanes), {},
+         [&](Value lane, ValueRange) -> SmallVector<Value> {
+           LLVM::StoreOp::create(e.b, e.loc, zeros, e.offset(rest, lane, f32),
+                                 4);
+           return {};
          });
+}
+
+/// Copies the pairs that a slice leaves over of two tiles of columns, which begin
+/// at `columns`.
+void ContractionKernel::copyRest(const Value (&columns)[2],
+                                 const Slice &slice) {
+  Type f32 = e.b.getF32Type();
+  auto lanes = VectorType::get({e.target.lanes}, f32);
+  int64_t whole = slice.depth / (kPairDepth * kTile) * kTile;
+  e.loop(e.index(whole), e.index(lanesOf(slice.depth)), e.index(1), {},
+         [&](Value pair, ValueRange) -> SmallVector<Value> {
+    Value row = e.mul(pair, e.index(width));
+    Value copy = e.mul(e.sub(pair, e.index(whole)), e.index(kTile));
+    for (int64_t tile : {0, 1})
+      for (int64_t lane = 0; lane < kTile; lane += e.target.lanes) {
+        Value from = e.offset(columns[tile], e.add(row, e.index(lane)), f32);
+        Value to = e.offset(
+            rest, e.add(copy, e.index(tile * kTile * kTile + lane)), f32);
+        LLVM::StoreOp::create(
+            e.b, e.loc, LLVM::LoadOp::create(e.b, e.loc, lanes, from, 4), to, 4);
+      }
+    return {};
+  });
 }
 
 /// Tile of columns number `number`, from k0 on.
@@ -84,6 +120,7 @@ ContractionKernel::rowsInPlace(const ContractionBlock &block,
 struct ContractionKernel::TileBlock {
   Value columns[2], rows[2]; // where the first step's tiles are
   Value rowStride, rowStep; // from a row, and from a step, to the next, in bytes
+  Value columnStride, columnStep; // in bytes, and in lanes
   Value fetch[2], fetchRow, fetchRows; // of the next two tiles of columns
   int64_t rowTiles;
 };
@@ -102,20 +139,21 @@ ContractionKernel::emitTileStep(TileOps &ops, const TileBlock &block,
            Value stream = arith::RemUIOp::create(e.b, e.loc, number, streams);
            Value within = arith::DivUIOp::create(e.b, e.loc, number, streams);
            Value row = e.add(
-               e.mul(stream, e.index(lanesOf(depth) / kStreams)), within);
+               e.mul(stream, e.index(llvm::divideCeil(lanesOf(depth), kStreams))),
+               within);
            for (Value tile : block.fetch)
              e.prefetch(e.offset(tile, e.mul(row, e.index(width)), f32), 2);
            return {};
          });
   Value along = e.mul(step, block.rowStep);
-  Value down = e.mul(step, e.index(kTile * width));
+  Value down = e.mul(step, block.columnStep);
   auto rowTile = [&](int64_t i) {
-    return ops.loadRows(e.offset(block.rows[i], along, e.b.getI8Type()),
-                        block.rowStride, TileReuse::Once);
+    return ops.load(e.offset(block.rows[i], along, e.b.getI8Type()),
+                    block.rowStride, TileReuse::Once);
   };
   auto columnTile = [&](int64_t i) {
-    return ops.loadPanel(e.offset(block.columns[i], down, f32),
-                         e.index(4 * width), reuse);
+    return ops.load(e.offset(block.columns[i], down, f32), block.columnStride,
+                    reuse);
   };
   Value a = rowTile(0), columns[] = {columnTile(0), columnTile(1)};
   SmallVector<Value> sums;
@@ -183,7 +221,9 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
   OpBuilder &b = e.b;
   Location loc = e.loc;
   Type f32 = b.getF32Type();
-  int64_t steps = slice.depth / (kPairDepth * kTile);
+  int64_t whole = slice.depth / (kPairDepth * kTile);
+  bool rests = slice.depth % (kPairDepth * kTile);
+  int64_t steps = whole + rests;
   int64_t each = width / kTile;
   TileOps ops(b, loc);
   Value first = e.mul(block.panel0, e.index(each));
@@ -204,19 +244,19 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
     if (!inPlace.at)
       return {e.offset(rowsAt, e.mul(row, packedStride), byte), packedStride,
               e.index(kLine)};
-    Value whole = e.compare(arith::CmpIPredicate::sle,
-                            e.add(row, e.index(kBlock)), block.count);
-    return {e.select(whole,
+    Value full = e.compare(arith::CmpIPredicate::sle,
+                           e.add(row, e.index(kBlock)), block.count);
+    return {e.select(full,
                      e.offset(inPlace.at, e.mul(row, inPlace.stride), byte),
                      rowsAt),
-            e.select(whole, inPlace.stride, packedStride),
-            e.select(whole, inPlace.step, e.index(kLine))};
+            e.select(full, inPlace.stride, packedStride),
+            e.select(full, inPlace.step, e.index(kLine))};
   };
 
   // Sums are stored within the first step of the next block, and what else there
   // is to do runs between the products of its other steps that stay near, spread
   // evenly so that neither waits for the other.
-  int64_t resident = std::min(steps, kResidentSteps + 1);
+  int64_t resident = std::clamp<int64_t>(whole, 1, kResidentSteps + 1);
   int64_t spread = std::max<int64_t>(resident - 1, 1);
   int64_t drainRows = llvm::divideCeil(kBlock, spread);
   bool later = !results || (ready && !nextK0(slice));
@@ -291,6 +331,10 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
     sizes.rowTiles = rowTiles;
     sizes.columns[0] = tileAt(tile, slice.k0);
     sizes.columns[1] = tileAt(e.select(single, tile, other), slice.k0);
+    sizes.columnStride = e.index(4 * width);
+    sizes.columnStep = e.index(kTile * width);
+    if (rests)
+      copyRest(sizes.columns, slice);
     // The tiles after a slice's last ones are the first of the next slice. The
     // very last take their own: any valid address will do.
     Value after = e.compare(arith::CmpIPredicate::sge, e.add(tile, e.index(2)),
@@ -332,7 +376,7 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
         if (!slice.k0 || !results)
           return ops.zeroSums();
         Value at = e.offset(waiting[i % 2], e.index(i / 2 * kTile * kTile), f32);
-        return ops.loadSums(at, e.index(4 * kTile));
+        return ops.load(at, e.index(4 * kTile), TileReuse::Often);
       };
       auto between = [&](Value step) {
         if (slice.k0 && results)
@@ -344,12 +388,23 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
         fetchBeside(e.add(block.row0, e.add(row, from)), e.index(drainRows),
                     lane);
       };
-      SmallVector<Value> sums = emitTileStep(
-          ops, here, e.index(0), TileReuse::Often, slice.depth, start);
+      TileBlock last = here;
+      if (rests) {
+        last.columnStride = e.index(kLine);
+        last.columnStep = e.index(0);
+        for (int64_t i : {0, 1})
+          last.columns[i] = e.offset(rest, e.index(i * kTile * kTile), f32);
+      }
+      SmallVector<Value> sums =
+          emitTileStep(ops, whole ? here : last, e.index(0), TileReuse::Often,
+                       slice.depth, start);
       sums = emitTileSteps(ops, here, 1, resident, slice.depth, sums, between);
       if (later && resident == 1)
         drain(carried, e.index(0), e.index(kBlock));
-      sums = emitTileSteps(ops, here, resident, steps, slice.depth, sums, {});
+      sums = emitTileSteps(ops, here, resident, whole, slice.depth, sums, {});
+      if (rests && whole)
+        sums = emitTileStep(ops, last, e.index(whole), TileReuse::Often,
+                            slice.depth, [&](int64_t i) { return sums[i]; });
       if (later)
         sums.append({row, lane,
                      e.min(e.sub(block.count, row), e.index(kBlock))});
