@@ -18,8 +18,8 @@ plan::Target::Target(const Isa &isa) : isa(isa) {
   erf = 18;
   tanh = 14;
   if (isa.tiles) {
-    // Server cores with a mesh: the last level is hardly nearer than memory.
-    fromL3 = 5;
+    // Server cores with a mesh: the last level is not much nearer than memory.
+    fromL3 = 8;
     fromMemory = 4.5;
   }
 }

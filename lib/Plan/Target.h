@@ -38,9 +38,14 @@ struct Target {
   /// The part of a chain's waiting that other rows do not fill.
   double exposedLatency = 0.3;
 
-  /// A product of tiles, a tile's load, one from the level-2 cache, and a store:
-  /// what loops took for them, for a product waits for its tiles.
-  double tileProduct = 16, tileLoad = 24, tileStream = 44, tileStore = 16;
+  /// A product of tiles, a tile's load, one from the level-2 cache, and a store,
+  /// with what of each does not overlap: fitted to 1200 contractions, for a product
+  /// waits for its tiles.
+  double tileProduct = 16, tileLoad = 24, tileStream = 20, tileStore = 30;
+  double tileTurn = 10;
+  /// Of the shorter of products of tiles and vector operations, what the longer
+  /// does not hide; a call's first tiles, whose units sleep before.
+  double besideTiles = 0.5, tileStart = 1100;
 
   //===--- Overheads ------------------------------------------------------===//
   /// A step's dispatch, a call of a kernel, a worker that takes part.
@@ -70,11 +75,13 @@ struct Target {
              (bf16 ? 1 : 6);
     return 2 * multiplyAdds * double(isa.lanes) * (isa.dotBF16 ? 2 : 1);
   }
-  /// Bytes per cycle of what a run of so many bytes in all reads once.
+  /// Bytes per cycle of what a run of so many bytes in all reads once. Of more than
+  /// the last level holds, a part is still there from the run before.
   double stream(double footprint) const {
-    return footprint <= double(isa.l2) / 2 ? fromL2
-           : footprint <= lastLevel        ? fromL3
-                                           : fromMemory;
+    if (footprint <= 0.8 * double(isa.l2))
+      return fromL2;
+    double near = std::min(lastLevel / footprint, 1.0);
+    return 1 / (near / fromL3 + (1 - near) / fromMemory);
   }
 };
 

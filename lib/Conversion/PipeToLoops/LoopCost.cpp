@@ -39,16 +39,40 @@ static double widthOf(Operation *op, const plan::Target &target) {
   return most;
 }
 
+/// A constant that an integer, or each lane of a vector, is.
+static std::optional<int64_t> constantOf(Value value) {
+  if (auto broadcast = value.getDefiningOp<vector::BroadcastOp>())
+    return constantOf(broadcast.getSource());
+  auto constant = value.getDefiningOp<arith::ConstantOp>();
+  if (!constant)
+    return std::nullopt;
+  if (auto scalar = dyn_cast<IntegerAttr>(constant.getValue()))
+    return scalar.getInt();
+  auto dense = dyn_cast<DenseIntElementsAttr>(constant.getValue());
+  if (!dense || !dense.isSplat())
+    return std::nullopt;
+  return dense.getSplatValue<APInt>().getSExtValue();
+}
+
 static double divisionOf(Operation *op, const plan::Target &target) {
-  if (auto vector = dyn_cast<VectorType>(op->getResult(0).getType()))
-    return double(vector.getNumElements()) * target.scalarDivide;
-  auto by = op->getOperand(1).getDefiningOp<arith::ConstantOp>();
-  auto value = by ? dyn_cast<IntegerAttr>(by.getValue()) : IntegerAttr();
-  if (!value)
-    return target.scalarDivide;
-  // A shift, or a product with the inverse.
-  return llvm::isPowerOf2_64(uint64_t(value.getInt())) ? target.scalar
-                                                       : 4 * target.scalar;
+  auto vector = dyn_cast<VectorType>(op->getResult(0).getType());
+  double lanes = vector ? double(vector.getNumElements()) : 1;
+  auto by = constantOf(op->getOperand(1));
+  if (!by)
+    return lanes * target.scalarDivide;
+  // A shift, or a product with the inverse, which 64-bit lanes do one by one.
+  if (!llvm::isPowerOf2_64(uint64_t(*by)))
+    return lanes * 4 * target.scalar;
+  return vector ? registersOf(vector, target) / target.simple : target.scalar;
+}
+
+/// True for a sum with a product, which are one operation.
+static bool isFused(Operation *op) {
+  auto single = [](Value value) {
+    return value.hasOneUse() && value.getDefiningOp<arith::MulFOp>();
+  };
+  return isa<arith::AddFOp, arith::SubFOp>(op) &&
+         llvm::any_of(op->getOperands(), single);
 }
 
 /// Of an operation on tile registers.
@@ -62,7 +86,7 @@ static UnitCost costOf(LLVM::CallIntrinsicOp op, const plan::Target &target) {
   else if (name.contains("tileloadd"))
     cost.tileMoves = target.tileLoad;
   else if (name.contains("tilestored"))
-    cost.tileMoves = target.tileStore;
+    cost.tileMoves = target.tileStore, cost.apart = target.tileTurn;
   return cost;
 }
 
@@ -76,7 +100,7 @@ UnitCost lowering::costOf(Operation *op, const plan::Target &target) {
     cost.issue = cost.arithmetic;
   };
   if (isa<arith::ConstantOp, LLVM::GEPOp, LLVM::BitcastOp, LLVM::InlineAsmOp,
-          LLVM::ZeroOp>(op) ||
+          LLVM::ZeroOp>(op) || isFused(op) ||
       op->hasTrait<OpTrait::IsTerminator>())
     return cost;
   if (isa<LLVM::LoadOp, LLVM::MaskedLoadOp>(op)) {

@@ -30,10 +30,11 @@ struct UnitCost {
     tiles += other.tiles * times;
     tileMoves += other.tileMoves * times;
   }
-  double cycles() const {
-    return std::max({arithmetic, divider, load, store, issue, tiles,
-                     tileMoves}) +
-           apart;
+  double cycles(const plan::Target &target) const {
+    double vectors = std::max({arithmetic, divider, load, store, issue});
+    double products = std::max(tiles, tileMoves);
+    return std::max(vectors, products) +
+           target.besideTiles * std::min(vectors, products) + apart;
   }
 };
 

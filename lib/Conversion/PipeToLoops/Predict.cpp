@@ -54,7 +54,8 @@ public:
     this->workers = workers;
     this->phase = phase;
     known[function.getArgument(0)] = {Known::Call, 0, 0};
-    return block(function.getBody().front()).cycles();
+    UnitCost cost = block(function.getBody().front());
+    return cost.cycles(target) + (cost.tiles > 0 ? target.tileStart : 0);
   }
 
   std::vector<int64_t> symbols;
@@ -221,7 +222,7 @@ UnitCost Walk::loop(scf::ForOp op) {
       known[op.getRegionIterArg(i)] = carried[i];
     UnitCost cycles = block(*op.getBody());
     // Iterations of loops around this one go on meanwhile.
-    if (double free = chain - cycles.cycles(); free > 0)
+    if (double free = chain - cycles.cycles(target); free > 0)
       cycles.apart += free * target.exposedLatency;
     for (unsigned i = 0; i < count; ++i) {
       Known next = look(op.getYieldedValues()[i]);
