@@ -9,7 +9,6 @@
 #include "joinery/CodeGen/Isa.h"
 #include "llvm/Support/MathExtras.h"
 #include <algorithm>
-#include <cmath>
 
 using namespace joinery;
 

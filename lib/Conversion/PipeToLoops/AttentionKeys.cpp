@@ -120,11 +120,9 @@ void Attention::packKeys(const Task &task) {
                                              e.index(keyPanel)});
            });
            // The queries end in zeros as well: memory may hold anything.
-           Value zeros = e.broadcast(e.constant(f32, 0));
-           for (int64_t lane = depthLanes * keyPanel;
-                lane < paddedDepth * keyPanel; lane += e.target.lanes)
-             LLVM::StoreOp::create(b, e.loc, zeros,
-                                   e.offset(panel, e.index(lane), f32), 4);
+           if (paddedDepth > depthLanes)
+             e.zeroRows(e.offset(panel, e.index(depthLanes * keyPanel), f32),
+                        e.index(paddedDepth - depthLanes), keyPanel, keyPanel);
            return {};
          });
 }

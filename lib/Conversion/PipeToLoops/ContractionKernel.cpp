@@ -210,17 +210,9 @@ void ContractionKernel::packBlock(const ContractionBlock &block) {
 }
 
 void ContractionKernel::padRows(const ContractionBlock &block) {
-  Type f32 = e.b.getF32Type();
   int64_t step = lanesOf(k) / kTileRows * kTileRows;
-  e.loop(e.index(0), block.count, e.index(1), {},
-         [&](Value row, ValueRange) -> SmallVector<Value> {
-           Value at = e.offset(
-               packed, e.add(e.mul(row, e.index(packedLda)), e.index(step)), f32);
-           for (int64_t lane = 0; lane < kTileRows; lane += e.target.lanes)
-             LLVM::StoreOp::create(e.b, e.loc, e.broadcast(e.constant(f32, 0)),
-                                   e.offset(at, e.index(lane), f32), 4);
-           return {};
-         });
+  e.zeroRows(e.offset(packed, e.index(step), e.b.getF32Type()), block.count,
+             packedLda, kTileRows);
 }
 
 void ContractionKernel::copyRows(Value rowsAt, Value count, int64_t columns,

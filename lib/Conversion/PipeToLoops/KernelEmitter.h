@@ -117,6 +117,9 @@ public:
   void store(mlir::Value value, mlir::Value pointer, const SymExpr &offset,
              mlir::Type element);
   mlir::Value bufferOf(mlir::BlockArgument argument);
+  /// Zeros in the first `lanes` of `count` rows of f32, `pitch` apart: whole vectors.
+  void zeroRows(mlir::Value rows, mlir::Value count, int64_t pitch,
+                int64_t lanes);
 
   //===--- Relations ------------------------------------------------------===//
   /// The value of `relation` at `keys`: a scalar, or a vector over the lanes.

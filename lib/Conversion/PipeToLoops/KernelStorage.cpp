@@ -295,6 +295,19 @@ void KernelEmitter::store(Value stored, Value pointer, const SymExpr &keyOffset,
                                b.getI32IntegerAttr(bytes));
 }
 
+void KernelEmitter::zeroRows(Value rows, Value count, int64_t pitch,
+                             int64_t lanes) {
+  Type f32 = b.getF32Type();
+  Value zeros = broadcast(constant(f32, 0));
+  loop(index(0), count, index(1), {},
+       [&](Value row, ValueRange) -> SmallVector<Value> {
+         Value at = offset(rows, mul(row, index(pitch)), f32);
+         for (int64_t lane = 0; lane < lanes; lane += target.lanes)
+           LLVM::StoreOp::create(b, loc, zeros, offset(at, index(lane), f32), 4);
+         return {};
+       });
+}
+
 Value KernelEmitter::bufferOf(BlockArgument argument) {
   return buffers.lookup(argument);
 }

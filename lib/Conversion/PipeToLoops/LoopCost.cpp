@@ -10,6 +10,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Matchers.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -39,29 +40,14 @@ static double widthOf(Operation *op, const plan::Target &target) {
   return most;
 }
 
-/// A constant that an integer, or each lane of a vector, is.
-static std::optional<int64_t> constantOf(Value value) {
-  if (auto broadcast = value.getDefiningOp<vector::BroadcastOp>())
-    return constantOf(broadcast.getSource());
-  auto constant = value.getDefiningOp<arith::ConstantOp>();
-  if (!constant)
-    return std::nullopt;
-  if (auto scalar = dyn_cast<IntegerAttr>(constant.getValue()))
-    return scalar.getInt();
-  auto dense = dyn_cast<DenseIntElementsAttr>(constant.getValue());
-  if (!dense || !dense.isSplat())
-    return std::nullopt;
-  return dense.getSplatValue<APInt>().getSExtValue();
-}
-
 static double divisionOf(Operation *op, const plan::Target &target) {
   auto vector = dyn_cast<VectorType>(op->getResult(0).getType());
   double lanes = vector ? double(vector.getNumElements()) : 1;
-  auto by = constantOf(op->getOperand(1));
-  if (!by)
+  APInt by;
+  if (!matchPattern(op->getOperand(1), m_ConstantInt(&by)))
     return lanes * target.scalarDivide;
   // A shift, or a product with the inverse, which 64-bit lanes do one by one.
-  if (!llvm::isPowerOf2_64(uint64_t(*by)))
+  if (!llvm::isPowerOf2_64(by.getZExtValue()))
     return lanes * 4 * target.scalar;
   return vector ? registersOf(vector, target) / target.simple : target.scalar;
 }

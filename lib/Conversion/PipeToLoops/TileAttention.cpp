@@ -123,19 +123,9 @@ void Attention::emitTileValues(Value t0, Value width, Value later) {
 
 /// Zeros where rounded queries end, which are never written again.
 void Attention::padQueries() {
-  Type f32 = e.b.getF32Type();
-  Value zeros = e.broadcast(e.constant(f32, 0));
-  e.loop(e.index(0), e.index(queryBlock), e.index(1), {},
-         [&](Value row, ValueRange) -> SmallVector<Value> {
-           Value last = e.add(e.mul(row, e.index(rowLanes)),
-                              e.index(paddedDepth - kTile));
-           for (int64_t lane = 0; lane < kTile; lane += e.target.lanes)
-             LLVM::StoreOp::create(e.b, e.loc, zeros,
-                                   e.offset(at(queryRowsAt),
-                                            e.add(last, e.index(lane)), f32),
-                                   4);
-           return {};
-         });
+  Value last = e.offset(at(queryRowsAt), e.index(paddedDepth - kTile),
+                        e.b.getF32Type());
+  e.zeroRows(last, e.index(queryBlock), rowLanes, kTile);
 }
 
 /// Zeros for the rows of values that whole tiles read past the last.

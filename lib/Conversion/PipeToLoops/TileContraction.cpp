@@ -46,16 +46,8 @@ bool ContractionKernel::usesTiles() const {
 }
 
 void ContractionKernel::allocateRest() {
-  constexpr int64_t lanes = 2 * kTile * kTile;
-  rest = e.allocateElements(lanes);
-  Type f32 = e.b.getF32Type();
-  Value zeros = e.broadcast(e.constant(f32, 0));
-  e.loop(e.index(0), e.index(lanes), e.index(e.target.lanes), {},
-         [&](Value lane, ValueRange) -> SmallVector<Value> {
-           LLVM::StoreOp::create(e.b, e.loc, zeros, e.offset(rest, lane, f32),
-                                 4);
-           return {};
-         });
+  rest = e.allocateElements(2 * kTile * kTile);
+  e.zeroRows(rest, e.index(2 * kTile), kTile, kTile);
 }
 
 /// Copies the pairs that a slice leaves over of two tiles of columns, which begin
