@@ -10,6 +10,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 using namespace joinery;
@@ -123,6 +124,16 @@ Value Attention::emitScores(const Task &task, const Keys &keys, Value row,
   return vector::ExtractOp::create(b, loc, peak, ArrayRef<int64_t>{0});
 }
 
+/// The constant that a number or all lanes are, if they are one.
+static std::optional<double> constantOf(Value x) {
+  if (auto lanes = x.getDefiningOp<vector::BroadcastOp>())
+    x = lanes.getSource();
+  APFloat value(0.0f);
+  if (!matchPattern(x, m_ConstantFloat(&value)))
+    return std::nullopt;
+  return value.convertToDouble();
+}
+
 Value Attention::weightOf(Value x) {
   OpBuilder &b = e.b;
   if (!pairs || !e.target.roundsBF16)
@@ -145,7 +156,14 @@ Value Attention::weightOf(Value x) {
                                          b.getStringAttr(name), arguments)
         .getResult(0);
   };
-  Value t = arith::MulFOp::create(b, e.loc, x, constant(log2e));
+  // Scores are mostly products with a constant.
+  double factor = log2e;
+  if (auto product = x.getDefiningOp<arith::MulFOp>())
+    if (std::optional<double> scale = constantOf(product.getRhs())) {
+      factor *= *scale;
+      x = product.getLhs();
+    }
+  Value t = arith::MulFOp::create(b, e.loc, x, constant(factor));
   Value f = call("llvm.x86.avx512.mask.reduce.ps.512",
                  {t, number(toFloor), t, all, number(presentRounding)});
   Value p = constant(polynomial[3]);
