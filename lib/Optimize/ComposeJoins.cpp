@@ -17,6 +17,26 @@ namespace joinery::optimize {
 #include "joinery/Optimize/Passes.h.inc"
 } // namespace joinery::optimize
 
+/// The products of a contraction, whose two sides have columns of their own: what
+/// is not cheap for each pair of their rows is for each row of a side.
+static bool isContraction(JoinOp join) {
+  if (!join->hasOneUse() || join.getInputs().size() != 2 ||
+      !yieldOf(join).getDefiningOp<arith::MulFOp>())
+    return false;
+  auto sum = dyn_cast<AggregateOp>(*join->user_begin());
+  if (!sum || sum.getMonoid() != Monoid::Sum)
+    return false;
+  auto hasOwn = [&](unsigned side) {
+    RelType other = typeOf(join.getInputs()[1 - side]);
+    return llvm::any_of(typeOf(join.getInputs()[side]).getColumns(),
+                        [&](Column column) {
+                          return !sum.folds(column.getName()) &&
+                                 !other.has(column.getName());
+                        });
+  };
+  return hasOwn(0) && hasOwn(1);
+}
+
 namespace {
 /// join(join(x){f}, y){g} is join(x, y){g(f(x), y)}, if f is evaluated no more
 /// often than before or is cheap.
@@ -31,7 +51,8 @@ struct AbsorbOperand : OpRewritePattern<JoinOp> {
       // Fewer columns: f would be repeated along the others.
       bool once = input.hasOneUse() &&
                   sameColumns(inner.getType(), outer.getType());
-      if (!once && !isCheap(inner))
+      if (!once && (!isCheap(inner) ||
+                    (isContraction(outer) && !inner.getInputs().empty())))
         continue;
       SmallVector<Value> inputs(outer.getInputs());
       inputs.erase(inputs.begin() + i);

@@ -34,8 +34,8 @@ private:
   std::unique_ptr<prog::ExprT> expr(const SymExpr &e);
   uint32_t number(const SymExpr &e);
   void push(const SymExpr &e, std::vector<prog::Instr> &code);
-  std::unique_ptr<prog::TensorT> tensor(Type type, ArrayAttr shape,
-                                        StringRef name);
+  llvm::Expected<std::unique_ptr<prog::TensorT>>
+  tensor(StringRef what, Type type, DictionaryAttr facts);
   void buffer(Value value, prog::BufferKind kind, int32_t index);
   void step(pipe::RunOp run, const std::string &name);
   void steps();
@@ -56,7 +56,8 @@ private:
 };
 } // namespace
 
-static std::optional<prog::DType> dtypeOf(Type type) {
+/// Relations are signless: the border says what the model's file calls them.
+static std::optional<prog::DType> dtypeOf(Type type, bool isUnsigned) {
   if (type.isF32())
     return prog::DType::F32;
   if (type.isF64())
@@ -72,7 +73,7 @@ static std::optional<prog::DType> dtypeOf(Type type) {
   if (type.isInteger(16))
     return prog::DType::I16;
   if (type.isInteger(8))
-    return prog::DType::I8;
+    return isUnsigned ? prog::DType::U8 : prog::DType::I8;
   if (type.isInteger(1))
     return prog::DType::Bool;
   return std::nullopt;
@@ -141,11 +142,23 @@ uint32_t ProgramBuilder::number(const SymExpr &e) {
   return it->second;
 }
 
-std::unique_ptr<prog::TensorT>
-ProgramBuilder::tensor(Type type, ArrayAttr shape, StringRef name) {
+llvm::Expected<std::unique_ptr<prog::TensorT>>
+ProgramBuilder::tensor(StringRef what, Type type, DictionaryAttr facts) {
+  constexpr int64_t onnxUInt8 = 2;
   auto result = std::make_unique<prog::TensorT>();
-  result->name = name.str();
-  result->dtype = *dtypeOf(cast<RelType>(type).getElementType());
+  result->name = facts.getAs<StringAttr>("rel.name").str();
+  auto onnxType = facts.getAs<IntegerAttr>("rel.onnx_type");
+  Type element = cast<RelType>(type).getElementType();
+  auto dtype = dtypeOf(element, onnxType && onnxType.getInt() == onnxUInt8);
+  if (!dtype) {
+    std::string text;
+    llvm::raw_string_ostream(text)
+        << what << " '" << result->name << "' holds " << element
+        << ", which the runtime has no array type for";
+    return llvm::createStringError(text);
+  }
+  result->dtype = *dtype;
+  auto shape = facts.getAs<ArrayAttr>("rel.shape");
   for (StringRef text : shape.getAsValueRange<StringAttr>()) {
     SymExpr extent = *SymExpr::parse(text);
     result->dims.push_back(expr(extent));
@@ -154,7 +167,7 @@ ProgramBuilder::tensor(Type type, ArrayAttr shape, StringRef name) {
                                 : extent.isConst() ? ""
                                                    : extent.str());
   }
-  return result;
+  return std::move(result);
 }
 
 int64_t joinery::borderCheckCount(ModuleOp module) {
@@ -352,28 +365,19 @@ ProgramBuilder::run(const std::string &storeHash, const ModelOptions &options) {
     entry->name = symbol;
     program.symbols.push_back(std::move(entry));
   }
-  auto refuse = [](StringRef what, StringRef name, Type type) {
-    std::string text;
-    llvm::raw_string_ostream(text)
-        << what << " '" << name << "' holds " << type
-        << ", which the runtime has no array type for";
-    return llvm::createStringError(text);
-  };
   for (unsigned i = 0; i < function.getNumArguments(); ++i) {
-    Type type = function.getArgument(i).getType();
-    StringRef name = function.getArgAttrOfType<StringAttr>(i, "rel.name");
-    if (!dtypeOf(cast<RelType>(type).getElementType()))
-      return refuse("input", name, cast<RelType>(type).getElementType());
-    program.inputs.push_back(tensor(
-        type, function.getArgAttrOfType<ArrayAttr>(i, "rel.shape"), name));
+    auto input = tensor("input", function.getArgument(i).getType(),
+                        function.getArgAttrDict(i));
+    if (!input)
+      return input.takeError();
+    program.inputs.push_back(std::move(*input));
   }
   for (unsigned i = 0; i < function.getNumResults(); ++i) {
-    Type type = function.getResultTypes()[i];
-    StringRef name = function.getResultAttrOfType<StringAttr>(i, "rel.name");
-    if (!dtypeOf(cast<RelType>(type).getElementType()))
-      return refuse("output", name, cast<RelType>(type).getElementType());
-    program.outputs.push_back(tensor(
-        type, function.getResultAttrOfType<ArrayAttr>(i, "rel.shape"), name));
+    auto output = tensor("output", function.getResultTypes()[i],
+                         function.getResultAttrDict(i));
+    if (!output)
+      return output.takeError();
+    program.outputs.push_back(std::move(*output));
   }
   checks();
   steps();

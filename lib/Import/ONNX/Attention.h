@@ -28,6 +28,12 @@ struct AttentionInputs {
 /// [B, S, N, E].
 mlir::FailureOr<Tensor> attend(Importer &im, const AttentionInputs &inputs);
 
+/// com.microsoft's Attention of x [B, S, H]: q, k and v are products with parts of
+/// `weight` [H, Q+K+V], as the node's attributes say. Sets the node's output.
+mlir::LogicalResult selfAttention(Importer &im, const Tensor &x,
+                                  const Tensor &weight, const Tensor *bias,
+                                  const Tensor *mask, const Tensor *scoreBias);
+
 /// [B, S, N*D] as [B, N, S, D].
 mlir::FailureOr<Tensor> splitHeads(Importer &im, const Tensor &x,
                                    const SymExpr &heads);

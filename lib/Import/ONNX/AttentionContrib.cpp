@@ -83,23 +83,21 @@ static LogicalResult finish(Importer &im, AttentionInputs &inputs,
 
 /// q, k and v are products with parts of one weight; each part is a slice, so
 /// that the algebra is that of three separate products.
-static LogicalResult importAttention(Importer &im) {
+LogicalResult onnx_import::selfAttention(Importer &im, const Tensor &x,
+                                         const Tensor &weight,
+                                         const Tensor *bias, const Tensor *mask,
+                                         const Tensor *scoreBias) {
   const Node &node = im.node();
-  if (failed(refuseInputs(im, {{4, "past"}, {6, "past_sequence_length"}})) ||
-      failed(refuseOutputs(im, {{1, "present"}})))
+  if (failed(refuseOutputs(im, {{1, "present"}})))
     return failure();
   if (node.getInt("do_rotary", 0))
     return im.refuse("do_rotary = 1 is not supported");
-  const Tensor *x = requiredFloat(im, 0), *weight = requiredFloat(im, 1),
-               *bias = im.input(2);
   int64_t heads = node.getInt("num_heads", 0);
-  if (!x || !weight)
-    return failure();
-  if (x->rank() != 3 || weight->rank() != 2 || heads < 1)
-    return im.refuse("an operand of rank " + Twine(x->rank()) +
-                     ", weights of rank " + Twine(weight->rank()) + ", " +
+  if (x.rank() != 3 || weight.rank() != 2 || heads < 1)
+    return im.refuse("an operand of rank " + Twine(x.rank()) +
+                     ", weights of rank " + Twine(weight.rank()) + ", " +
                      Twine(heads) + " heads");
-  auto total = weight->dims[1].extent.asConst();
+  auto total = weight.dims[1].extent.asConst();
   std::vector<int64_t> sizes = node.getInts("qkv_hidden_sizes");
   if (sizes.empty() && total)
     sizes.assign(3, *total / 3);
@@ -107,7 +105,7 @@ static LogicalResult importAttention(Importer &im) {
       llvm::any_of(sizes, [](int64_t size) { return size <= 0; }) ||
       sizes[0] + sizes[1] + sizes[2] != *total || sizes[0] != sizes[1])
     return im.refuse("qkv_hidden_sizes do not fit weights of width " +
-                     weight->dims[1].extent.str());
+                     weight.dims[1].extent.str());
   Tensor *parts[3];
   AttentionInputs inputs;
   parts[0] = &inputs.q;
@@ -115,8 +113,8 @@ static LogicalResult importAttention(Importer &im) {
   parts[2] = &inputs.v;
   int64_t start = 0;
   for (unsigned i = 0; i < 3; ++i) {
-    Tensor slice = sliceDim(im, *weight, 1, start, sizes[i]);
-    auto projected = matmul(im, *x, slice);
+    Tensor slice = sliceDim(im, weight, 1, start, sizes[i]);
+    auto projected = matmul(im, x, slice);
     if (succeeded(projected) && bias)
       projected = addBias(im, *projected, *bias, start);
     if (succeeded(projected))
@@ -126,7 +124,16 @@ static LogicalResult importAttention(Importer &im) {
     *parts[i] = *projected;
     start += sizes[i];
   }
-  return finish(im, inputs, im.input(3), im.input(5));
+  return finish(im, inputs, mask, scoreBias);
+}
+
+static LogicalResult importAttention(Importer &im) {
+  if (failed(refuseInputs(im, {{4, "past"}, {6, "past_sequence_length"}})))
+    return failure();
+  const Tensor *x = requiredFloat(im, 0), *weight = requiredFloat(im, 1);
+  if (!x || !weight)
+    return failure();
+  return selfAttention(im, *x, *weight, im.input(2), im.input(3), im.input(5));
 }
 
 //===----------------------------------------------------------------------===//

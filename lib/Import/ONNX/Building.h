@@ -32,6 +32,7 @@ llvm::ArrayRef<OpEntry> einsumOps();           // Einsum.cpp
 llvm::ArrayRef<OpEntry> convolutionOps();      // Convolution.cpp
 llvm::ArrayRef<OpEntry> attentionContribOps(); // AttentionContrib.cpp
 llvm::ArrayRef<OpEntry> rotaryOps();           // Rotary.cpp
+llvm::ArrayRef<OpEntry> quantizationContribOps(); // QuantizationContrib.cpp
 std::vector<OpEntry>
 concat(std::initializer_list<llvm::ArrayRef<OpEntry>> tables);
 
@@ -208,6 +209,10 @@ mlir::FailureOr<Tensor> product(Importer &im, const Tensor &a,
                                 llvm::ArrayRef<int> result,
                                 llvm::ArrayRef<int> broadcasts = {});
 mlir::FailureOr<Tensor> matmul(Importer &im, const Tensor &a, const Tensor &b);
+/// The convolution of x [B, C, D...] and w [M, C/groups, kernel...] by the node's
+/// attributes, plus `bias` [M] if there is one.
+mlir::FailureOr<Tensor> convolve(Importer &im, const Tensor &x, const Tensor &w,
+                                 const Tensor *bias);
 /// The product of the extents of `axes`.
 SymExpr extentOf(const Tensor &x, llvm::ArrayRef<int64_t> axes);
 mlir::FailureOr<Tensor> mean(Importer &im, const Tensor &x,
@@ -229,6 +234,45 @@ mlir::FailureOr<Normalized> normalize(Importer &im, const Tensor &x,
 mlir::FailureOr<Tensor> scaleAndShift(Importer &im, const Tensor &y,
                                       const Tensor *gamma, const Tensor *beta,
                                       int onnxType);
+
+/// The operands of EmbedLayerNormalization; the last three may be null, and the
+/// segments. All of rank 2 but gamma and beta.
+struct EmbeddingInputs {
+  const Tensor *ids = nullptr, *segments = nullptr, *words = nullptr,
+               *positions = nullptr, *segmentTable = nullptr, *gamma = nullptr,
+               *beta = nullptr, *mask = nullptr, *positionIds = nullptr;
+};
+/// The node's outputs; refused if a table is missing.
+mlir::LogicalResult embed(Importer &im, const EmbeddingInputs &inputs);
+
+//===----------------------------------------------------------------------===//
+// Levels (Quantization.cpp)
+//===----------------------------------------------------------------------===//
+
+/// A scale or zero point as an operand of `x`: one number, or one for each key of
+/// the node's axis.
+mlir::FailureOr<Tensor> alongAxis(Importer &im, const Tensor &x,
+                                  const Tensor &parameter, llvm::StringRef what);
+/// levels - zero as floats; without a zero point it is 0.
+mlir::FailureOr<Tensor> centre(Importer &im, const Tensor &levels,
+                               const Tensor *zero);
+/// (levels - zero) * scale in the type of the scale.
+mlir::FailureOr<Tensor> dequantize(Importer &im, const Tensor &levels,
+                                   const Tensor &scale, const Tensor *zero);
+/// The levels of type `type` nearest to x / scale + zero.
+mlir::FailureOr<Tensor> quantize(Importer &im, const Tensor &x,
+                                 const Tensor &scale, const Tensor *zero,
+                                 int type);
+/// The 256 levels of a byte over the range of the whole tensor, which 0 is in.
+struct DynamicLevels {
+  Tensor levels, scale, zero;
+};
+mlir::FailureOr<DynamicLevels> quantizeDynamically(Importer &im, const Tensor &x);
+/// (a - zeroA) (b - zeroB) as floats. `zeroA` may have a number for each row,
+/// `zeroB` one for each column.
+mlir::FailureOr<Tensor> productOfLevels(Importer &im, const Tensor &a,
+                                        const Tensor &b, const Tensor *zeroA,
+                                        const Tensor *zeroB);
 
 } // namespace joinery::onnx_import
 

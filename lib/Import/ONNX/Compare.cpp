@@ -150,8 +150,8 @@ static const OpEntry table[] = {
     {"", "Cast", 6, 0, importCast,
      "no strings, 8-bit floats, 4-bit and unsigned numbers; NaN to an integer "
      "gives the "
-     "least value, overflow saturates"},
-    {"", "CastLike", 15, 0, importCastLike, "as Cast"},
+     "least value, overflow saturates", true},
+    {"", "CastLike", 15, 0, importCastLike, "as Cast", true},
     {"", "Equal", 1, 0, importEqual, "no strings"},
     {"", "Greater", 1, 0, importGreater, numbers},
     {"", "GreaterOrEqual", 12, 0, importGreaterOrEqual, numbers},

@@ -107,12 +107,9 @@ static LogicalResult importSkipSimplified(Importer &im) {
 }
 
 /// Embeddings of words, positions and segments, summed and normalised.
-static LogicalResult importEmbedLayerNormalization(Importer &im) {
-  const Tensor *ids = required(im, 0), *segments = im.input(1),
-               *words = requiredFloat(im, 2), *positions = requiredFloat(im, 3),
-               *segmentTable = im.input(4), *gamma = requiredFloat(im, 5),
-               *beta = requiredFloat(im, 6), *mask = im.input(7),
-               *positionIds = im.input(8);
+LogicalResult onnx_import::embed(Importer &im, const EmbeddingInputs &inputs) {
+  auto [ids, segments, words, positions, segmentTable, gamma, beta, mask,
+        positionIds] = inputs;
   if (!ids || !words || !positions || !gamma || !beta)
     return failure();
   const std::pair<const Tensor *, StringRef> operands[] = {
@@ -169,6 +166,12 @@ static LogicalResult importEmbedLayerNormalization(Importer &im) {
   if (im.node().hasOutput(2))
     im.setOutput(2, *sum);
   return success();
+}
+
+static LogicalResult importEmbedLayerNormalization(Importer &im) {
+  return embed(im, {required(im, 0), im.input(1), requiredFloat(im, 2),
+                    requiredFloat(im, 3), im.input(4), requiredFloat(im, 5),
+                    requiredFloat(im, 6), im.input(7), im.input(8)});
 }
 
 static const OpEntry table[] = {

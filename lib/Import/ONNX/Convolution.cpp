@@ -13,16 +13,15 @@ using namespace joinery::onnx_import;
 
 /// Windows of the operand against the kernel: a contraction over channels and
 /// positions in the window. Groups are a digit of both channel dimensions.
-static LogicalResult importConv(Importer &im) {
-  const Tensor *input = requiredFloat(im, 0), *weight = requiredFloat(im, 1);
-  if (!input || !weight)
-    return failure();
-  int64_t spatial = weight->rank() - 2;
-  if (spatial < 1 || input->rank() != weight->rank())
-    return im.refuse("the operand has rank " + Twine(input->rank()) +
-                     ", the kernel " + Twine(weight->rank()));
+FailureOr<Tensor> onnx_import::convolve(Importer &im, const Tensor &input,
+                                        const Tensor &weight,
+                                        const Tensor *bias) {
+  int64_t spatial = weight.rank() - 2;
+  if (spatial < 1 || input.rank() != weight.rank())
+    return im.refuse("the operand has rank " + Twine(input.rank()) +
+                     ", the kernel " + Twine(weight.rank()));
   SmallVector<int64_t> kernel;
-  for (const Dim &dim : ArrayRef(weight->dims).drop_front(2)) {
+  for (const Dim &dim : ArrayRef(weight.dims).drop_front(2)) {
     auto extent = dim.extent.asConst();
     if (!extent)
       return im.refuse("the kernel's shape is not known at compile time");
@@ -31,20 +30,20 @@ static LogicalResult importConv(Importer &im) {
   std::vector<int64_t> stated = im.node().getInts("kernel_shape");
   if (!stated.empty() && ArrayRef(stated) != ArrayRef(kernel))
     return im.refuse("kernel_shape differs from the kernel's shape");
-  auto windows = windowsOf(im, *input, kernel);
+  auto windows = windowsOf(im, input, kernel);
   if (failed(windows))
     return failure();
 
   int64_t groups = im.node().getInt("group", 1);
-  auto filters = weight->dims[0].extent.asConst(),
-       channels = weight->dims[1].extent.asConst();
+  auto filters = weight.dims[0].extent.asConst(),
+       channels = weight.dims[1].extent.asConst();
   if (groups < 1 || !filters || !channels || *filters % groups)
     return im.refuse("group = " + Twine(groups) +
                      " does not divide the number of filters");
-  if (failed(im.requireEqual(input->dims[1].extent, *channels * groups,
+  if (failed(im.requireEqual(input.dims[1].extent, *channels * groups,
                              "the channels fit the kernel")))
     return failure();
-  FailureOr<Tensor> x = applyWindows(im, *input, *windows, 0), w = *weight;
+  FailureOr<Tensor> x = applyWindows(im, input, *windows, 0), w = weight;
   // Labels: batch, group, channel, filter, then outputs, then positions.
   enum { B, G, C, M, spatialLabels };
   SmallVector<int> ofX{B}, ofW, ofY{B};
@@ -72,16 +71,23 @@ static LogicalResult importConv(Importer &im) {
     return failure();
   if (groups > 1)
     y = mergeDims(im, *y, 1);
-  if (const Tensor *bias = im.input(2)) {
+  if (bias) {
     if (bias->rank() != 1)
       return im.refuse("the bias has rank " + Twine(bias->rank()));
     Tensor spread = *bias;
     for (int i = 0; i < spatial; ++i)
       spread = insertUnitDim(im, spread, spread.rank());
-    y = mapBinary(im, *y, spread, input->onnxType,
+    y = mapBinary(im, *y, spread, input.onnxType,
                   [](Element a, Element b) { return a + b; });
   }
-  return setResult(im, std::move(y));
+  return y;
+}
+
+static LogicalResult importConv(Importer &im) {
+  const Tensor *x = requiredFloat(im, 0), *w = requiredFloat(im, 1);
+  if (!x || !w)
+    return failure();
+  return setResult(im, convolve(im, *x, *w, im.input(2)));
 }
 
 static const OpEntry table[] = {

@@ -173,11 +173,8 @@ void Importer::Impl::runNode(Importer &importer) {
     }
   if (succeeded(evaluateSymbolically(importer)) || refused)
     return;
-  // Relations are signless: an operator would take 255 for -1.
-  constexpr int uint8 = 2, uint16 = 4, uint32 = 12, uint64 = 13;
-  for (unsigned i = 0; i < node->numInputs(); ++i) {
-    int type = node->hasInput(i) ? importer.input(i)->onnxType : 0;
-    if (type == uint8 || type == uint16 || type == uint32 || type == uint64) {
+  for (unsigned i = 0; i < node->numInputs() && !entry->takesUnsigned; ++i) {
+    if (node->hasInput(i) && isUnsigned(importer.input(i)->onnxType)) {
       (void)importer.refuse("unsigned elements are not supported (input '" +
                             node->inputName(i) + "')");
       return;

@@ -212,6 +212,9 @@ struct OpEntry {
   int since, until; // opsets, both included; until 0 = no end
   mlir::LogicalResult (*import)(Importer &);
   const char *notes; // sub-cases that are refused, for the table
+  /// It tells unsigned numbers from signed ones, or only moves them. Relations are
+  /// signless: any other operator would take 255 for -1.
+  bool takesUnsigned = false;
 };
 
 /// The entries of each category file.
@@ -224,6 +227,7 @@ llvm::ArrayRef<OpEntry> contribOps();      // Contrib.cpp
 llvm::ArrayRef<OpEntry> shapeOps();        // Shape.cpp
 llvm::ArrayRef<OpEntry> layoutOps();       // Layout.cpp
 llvm::ArrayRef<OpEntry> indexingOps();     // Indexing.cpp
+llvm::ArrayRef<OpEntry> quantizationOps(); // Quantization.cpp
 
 } // namespace joinery::onnx_import
 

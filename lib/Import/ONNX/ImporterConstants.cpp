@@ -225,6 +225,13 @@ const Tensor *Importer::Impl::stored(Importer &importer, StringRef name) {
   return &(values[name] = std::move(tensor));
 }
 
+/// Attributes are signless: the tensor's type says what the highest bit means.
+static double integerOf(Attribute attribute, int onnxType) {
+  APInt bits = cast<IntegerAttr>(attribute).getValue();
+  return isUnsigned(onnxType) ? double(bits.getZExtValue())
+                              : double(bits.getSExtValue());
+}
+
 std::optional<std::vector<double>>
 Importer::constantElements(const Tensor &tensor, size_t limit) {
   std::vector<double> result;
@@ -260,7 +267,7 @@ Importer::constantElements(const Tensor &tensor, size_t limit) {
         else if (auto boolean = dyn_cast<BoolAttr>(element))
           result.push_back(boolean.getValue());
         else
-          result.push_back(cast<IntegerAttr>(element).getInt());
+          result.push_back(integerOf(element, tensor.onnxType));
       }
       return result;
     }
@@ -293,7 +300,7 @@ Importer::constantElements(const Tensor &tensor, size_t limit) {
   else if (auto boolean = dyn_cast<BoolAttr>(constant.getValue()))
     value = boolean.getValue();
   else
-    value = cast<IntegerAttr>(constant.getValue()).getInt();
+    value = integerOf(constant.getValue(), tensor.onnxType);
   return std::vector<double>(count, value);
 }
 

@@ -437,9 +437,9 @@ static LogicalResult importGatherND(Importer &importer) {
 ArrayRef<OpEntry> joinery::onnx_import::indexingOps() {
   static const std::vector<OpEntry> entries = [] {
     std::vector<OpEntry> all = {
-      {"", "Gather", 1, 0, importGather, ""},
-      {"", "GatherElements", 11, 0, importGatherElements, ""},
-      {"", "GatherND", 11, 0, importGatherND, ""},
+      {"", "Gather", 1, 0, importGather, "", true},
+      {"", "GatherElements", 11, 0, importGatherElements, "", true},
+      {"", "GatherND", 11, 0, importGatherND, "", true},
     };
     for (ArrayRef<OpEntry> more : {scatterOps(), oneHotOps()})
       all.insert(all.end(), more.begin(), more.end());

@@ -467,21 +467,21 @@ ArrayRef<OpEntry> joinery::onnx_import::layoutOps() {
   static const std::vector<OpEntry> entries = [] {
     std::vector<OpEntry> all = {
         {"", "Reshape", 1, 0, importReshape,
-         "targets that depend on data are refused"},
-        {"", "Flatten", 1, 0, importFlatten, ""},
-        {"", "Transpose", 1, 0, importTranspose, ""},
-        {"", "Squeeze", 1, 0, importSqueeze, ""},
-        {"", "Unsqueeze", 1, 0, importUnsqueeze, ""},
+         "targets that depend on data are refused", true},
+        {"", "Flatten", 1, 0, importFlatten, "", true},
+        {"", "Transpose", 1, 0, importTranspose, "", true},
+        {"", "Squeeze", 1, 0, importSqueeze, "", true},
+        {"", "Unsqueeze", 1, 0, importUnsqueeze, "", true},
         {"", "Expand", 8, 0, importExpand,
-         "targets that depend on data are refused"},
+         "targets that depend on data are refused", true},
         {"", "Split", 2, 0, importSplit,
-         "sizes that depend on data are refused"},
+         "sizes that depend on data are refused", true},
         {"", "Slice", 1, 0, importSlice,
-         "bounds that depend on data are refused"},
+         "bounds that depend on data are refused", true},
         {"", "Tile", 6, 0, importTile,
-         "repeats that depend on data are refused"},
-        {"", "DepthToSpace", 1, 0, importDepthToSpace, ""},
-        {"", "SpaceToDepth", 1, 0, importDepthToSpace, ""},
+         "repeats that depend on data are refused", true},
+        {"", "DepthToSpace", 1, 0, importDepthToSpace, "", true},
+        {"", "SpaceToDepth", 1, 0, importDepthToSpace, "", true},
     };
     for (ArrayRef<OpEntry> more : {layoutBorderOps(), resizeOps()})
       all.insert(all.end(), more.begin(), more.end());

@@ -406,7 +406,7 @@ static LogicalResult importTrilu(Importer &importer) {
 
 ArrayRef<OpEntry> joinery::onnx_import::layoutBorderOps() {
   static const OpEntry entries[] = {
-      {"", "Concat", 4, 0, importConcat, ""},
+      {"", "Concat", 4, 0, importConcat, "", true},
       {"", "Pad", 2, 0, importPad, "mode 'constant' only"},
       {"", "Trilu", 14, 0, importTrilu, ""},
   };

@@ -16,7 +16,8 @@ static llvm::ArrayRef<llvm::ArrayRef<OpEntry>> categories() {
   static const llvm::ArrayRef<OpEntry> all[] = {
       elementwiseOps(),   reductionOps(), contractionOps(),
       normalizationOps(), attentionOps(), contribOps(),
-      shapeOps(),         layoutOps(),    indexingOps()};
+      shapeOps(),         layoutOps(),    indexingOps(),
+      quantizationOps()};
   return all;
 }
 

@@ -247,14 +247,14 @@ static LogicalResult importIf(Importer &importer) {
 
 ArrayRef<OpEntry> joinery::onnx_import::shapeOps() {
   static const OpEntry entries[] = {
-      {"", "Shape", 1, 0, importShape, ""},
-      {"", "Size", 1, 0, importSize, ""},
+      {"", "Shape", 1, 0, importShape, "", true},
+      {"", "Size", 1, 0, importSize, "", true},
       {"", "ConstantOfShape", 9, 0, importConstantOfShape,
        "shapes that depend on data are refused"},
       {"", "Range", 11, 0, importRange,
        "bounds that depend on data are refused"},
       {"", "EyeLike", 9, 0, importEyeLike, ""},
-      {"", "Identity", 1, 0, importIdentity, ""},
+      {"", "Identity", 1, 0, importIdentity, "", true},
       {"", "Dropout", 7, 0, importDropout, "inference only"},
       {"", "If", 1, 0, importIf,
        "the condition must be known from the shapes"},

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+import quantization_cases
 from ops_test import MS, Case, f, i, random
 
 NAMES = {2: "B", 5: "S"}
@@ -434,5 +435,5 @@ def malformed():
 
 def cases():
     for group in (malformed, one_hot, depths, elementwise, logic, reductions, contractions, convolutions, normalizations,
-                  attention, rotary, lookups, resizing):
+                  attention, rotary, lookups, resizing, quantization_cases.cases):
         yield from group()
