@@ -42,7 +42,10 @@ def run_onnxruntime(path, cases, work):
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(4)
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    # As the expected outputs were made: its fused kernels round levels elsewhere.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
     return [dict(zip(names, session.run(names, inputs))) for inputs, _ in cases]
 
