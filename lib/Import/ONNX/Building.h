@@ -30,6 +30,7 @@ llvm::ArrayRef<OpEntry> poolingOps();          // Pooling.cpp
 llvm::ArrayRef<OpEntry> topKOps();             // TopK.cpp
 llvm::ArrayRef<OpEntry> einsumOps();           // Einsum.cpp
 llvm::ArrayRef<OpEntry> convolutionOps();      // Convolution.cpp
+llvm::ArrayRef<OpEntry> fourierOps();          // Fourier.cpp
 llvm::ArrayRef<OpEntry> attentionContribOps(); // AttentionContrib.cpp
 llvm::ArrayRef<OpEntry> rotaryOps();           // Rotary.cpp
 llvm::ArrayRef<OpEntry> quantizationContribOps(); // QuantizationContrib.cpp

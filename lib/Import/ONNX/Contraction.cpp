@@ -118,6 +118,6 @@ static const OpEntry matmulTable[] = {
 
 ArrayRef<OpEntry> onnx_import::contractionOps() {
   static const std::vector<OpEntry> table =
-      concat({matmulTable, einsumOps(), convolutionOps()});
+      concat({matmulTable, einsumOps(), convolutionOps(), fourierOps()});
   return table;
 }

@@ -20,21 +20,29 @@ struct Side {
 };
 } // namespace
 
-/// The index component as a run of keys along one dimension of the indices.
-static std::optional<Side> sideOf(Importer &importer, const Tensor &part) {
+/// The index component as a run of keys along one dimension of the indices. Negative
+/// ones count from the end of the data's dimension.
+static std::optional<Side> sideOf(Importer &importer, const Tensor &part,
+                                  const SymExpr &extent) {
   if (!part.poly)
     return std::nullopt;
   std::set<std::string> names;
   importer.impl->keysOf(*part.poly, names);
+  if (names.size() > 1)
+    return std::nullopt;
   Side side;
   side.start = *part.poly;
-  if (names.empty())
-    return side;
-  if (names.size() != 1)
-    return std::nullopt;
-  side.start = importer.simplify(*part.poly - SymExpr::key(*names.begin()));
+  if (!names.empty())
+    side.start = side.start - SymExpr::key(*names.begin());
+  side.start = importer.simplify(side.start);
   if (side.start.hasKeys())
     return std::nullopt;
+  if (importer.isLess(side.start, 0))
+    side.start = importer.simplify(side.start + extent);
+  if (!importer.isNonNegative(side.start))
+    return std::nullopt;
+  if (names.empty())
+    return side;
   for (auto [i, dim] : llvm::enumerate(part.dims))
     if (dim.columns.size() == 1 && dim.columns[0] == *names.begin())
       side.dim = i;
@@ -96,9 +104,9 @@ static LogicalResult importScatterND(Importer &importer) {
   std::vector<Side> sides;
   SmallVector<bool> used(outer, false);
   for (int64_t k = 0; k < *count; ++k) {
-    auto side = sideOf(importer, lastOf(importer, index, k));
-    if (!side || (side->dim && used[*side->dim]) ||
-        !importer.isNonNegative(side->start))
+    auto side =
+        sideOf(importer, lastOf(importer, index, k), data.dims[k].extent);
+    if (!side || (side->dim && used[*side->dim]))
       return importer.refuse("the indices depend on data, or are not runs of "
                              "keys along different dimensions");
     if (side->dim)
@@ -141,12 +149,10 @@ static LogicalResult importScatterElements(Importer &importer) {
       return failure();
     sides.push_back({SymExpr(0), index.dims[i].extent, unsigned(i)});
   }
-  auto side = sideOf(importer, index);
-  if (side && importer.isLess(side->start, 0))
-    side->start = importer.simplify(side->start + data.dims[*axis].extent);
+  auto side = sideOf(importer, index, data.dims[*axis].extent);
   bool once = side && (side->dim ? *side->dim == unsigned(*axis)
                                  : index.dims[*axis].extent.isConst(1));
-  if (!once || !importer.isNonNegative(side->start))
+  if (!once)
     return importer.refuse("the indices depend on data, or are not a run of "
                            "keys along the axis");
   sides[*axis] = *side;

@@ -50,6 +50,45 @@ static LogicalResult importSize(Importer &importer) {
   return success();
 }
 
+/// Exporters write the keys of a dimension as where a tensor of ones is not zero.
+static LogicalResult importNonZero(Importer &importer) {
+  const Tensor &x = *importer.input(0);
+  Tensor element = x; // the one, where the tensor has no columns
+  element.dims.clear();
+  if (x.rank() == 1 && !x.elements && !x.constant)
+    if (auto same = importer.constantElements(element); same && (*same)[0]) {
+      Dim keys = importer.newDim("i", x.dims[0].extent);
+      SymExpr key = keys.columns.empty() ? SymExpr(0)
+                                         : SymExpr::key(keys.columns[0]);
+      importer.setOutput(
+          0, importer.polynomial(key, {Dim{1, {}}, keys}, Int64));
+      return success();
+    }
+  auto values = importer.constantElements(x);
+  if (!values || x.rank() == 0)
+    return importer.refuse("the number of elements depends on data");
+  std::vector<std::vector<SymExpr>> keys(x.rank());
+  for (auto [i, value] : llvm::enumerate(*values)) {
+    int64_t rest = i;
+    for (int64_t d = x.rank(); value && d-- > 0;) {
+      int64_t extent = *x.dims[d].extent.asConst();
+      keys[d].push_back(rest % extent);
+      rest /= extent;
+    }
+  }
+  if (keys[0].empty())
+    return importer.refuse("no element differs from zero");
+  Tensor result;
+  result.onnxType = Int64;
+  result.dims = {importer.newDim("d", x.rank()),
+                 importer.newDim("i", int64_t(keys[0].size()))};
+  result.elements.emplace();
+  for (const std::vector<SymExpr> &row : keys)
+    llvm::append_range(*result.elements, row);
+  importer.setOutput(0, std::move(result));
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // ConstantOfShape, Range, EyeLike
 //===----------------------------------------------------------------------===//
@@ -249,6 +288,8 @@ ArrayRef<OpEntry> joinery::onnx_import::shapeOps() {
   static const OpEntry entries[] = {
       {"", "Shape", 1, 0, importShape, "", true},
       {"", "Size", 1, 0, importSize, "", true},
+      {"", "NonZero", 9, 0, importNonZero,
+       "of constants, and of vectors of one constant"},
       {"", "ConstantOfShape", 9, 0, importConstantOfShape,
        "shapes that depend on data are refused"},
       {"", "Range", 11, 0, importRange,

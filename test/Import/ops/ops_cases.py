@@ -345,6 +345,17 @@ def one_hot():
     yield Case("OneHot", [i(2, 0), np.array(3), f(2)], constants=(1,), refused="depend on data")
 
 
+def positions():
+    """Where a constant is not zero; and what is written counted from the end."""
+    yield Case("NonZero", [np.array([[0, 3, 0], [1, 0, 2]], np.float32)], constants=(0,))
+    yield Case("NonZero", [np.array([True, False, True])], constants=(0,))
+    yield Case("NonZero", [f(5)], refused="depends on data")
+    yield Case("NonZero", [np.zeros(3, np.float32)], constants=(0,), refused="no element")
+    updates = f(1, 4)
+    yield Case("ScatterND", [f(5, 4), np.array([[-1]]), updates], constants=(1,))
+    yield Case("ScatterND", [f(5, 4), np.array([[-6]]), updates], constants=(1,), refused="indices")
+
+
 def depths():
     """Blocks of pixels as depth and back, with either at the front."""
     image, deep = f(2, 3, 4, 6), f(2, 12, 2, 3)
@@ -383,6 +394,22 @@ def lookups():
     yield Case("ScatterElements", [x, i(4, 0)[None, :, None], f(1, 2, 1)], {"axis": 1}, constants=(1,), refused="a run")
     yield Case("ScatterElements", [x, smaller, f(1, 1, 2)], {"axis": 1, "reduction": "add"}, opset=16, constants=(1,),
                refused="reduction")
+
+
+def fourier():
+    for opset, where in ((17, {"axis": 1}), (20, {})):
+        real, both = f(2, 5, 1), f(2, 5, 2)
+        for x in (real, both):
+            yield Case("DFT", [x], where, opset=opset, symbols={5: "S"})
+            yield Case("DFT", [x], {**where, "inverse": 1}, opset=opset, symbols={5: "S"})
+        yield Case("DFT", [real], {**where, "onesided": 1}, opset=opset, symbols={5: "S"})
+        yield Case("DFT", [both, np.array(7)], where, opset=opset, constants=(1,))
+        yield Case("DFT", [both, np.array(3)], where, opset=opset, constants=(1,), refused="dft_length")
+        yield Case("DFT", [both], {**where, "onesided": 1}, opset=opset, refused="onesided")
+        yield Case("DFT", [f(2, 5, 3)], where, opset=opset, refused="last dimension")
+    yield Case("DFT", [f(2, 5, 4, 2)], {"axis": 2}, symbols={5: "S"})
+    yield Case("DFT", [f(2, 5, 4, 2), None, np.array(1)], opset=20, constants=(2,), symbols={5: "S"})
+    yield Case("DFT", [f(2, 5, 2), None, np.array(-1)], opset=20, constants=(2,), refused="real and imaginary")
 
 
 def resizing():
@@ -434,6 +461,6 @@ def malformed():
 
 
 def cases():
-    for group in (malformed, one_hot, depths, elementwise, logic, reductions, contractions, convolutions, normalizations,
-                  attention, rotary, lookups, resizing, quantization_cases.cases):
+    for group in (malformed, one_hot, positions, depths, elementwise, logic, reductions, contractions, convolutions, normalizations,
+                  attention, rotary, lookups, fourier, resizing, quantization_cases.cases):
         yield from group()
