@@ -70,7 +70,7 @@ static std::optional<prog::DType> dtypeOf(Type type, bool isUnsigned) {
     return prog::DType::I64;
   if (type.isInteger(32))
     return prog::DType::I32;
-  if (type.isInteger(16))
+  if (type.isInteger(16) && !isUnsigned)
     return prog::DType::I16;
   if (type.isInteger(8))
     return isUnsigned ? prog::DType::U8 : prog::DType::I8;
@@ -144,12 +144,14 @@ uint32_t ProgramBuilder::number(const SymExpr &e) {
 
 llvm::Expected<std::unique_ptr<prog::TensorT>>
 ProgramBuilder::tensor(StringRef what, Type type, DictionaryAttr facts) {
-  constexpr int64_t onnxUInt8 = 2;
+  constexpr int64_t onnxUInt8 = 2, onnxUInt16 = 4;
   auto result = std::make_unique<prog::TensorT>();
   result->name = facts.getAs<StringAttr>("rel.name").str();
   auto onnxType = facts.getAs<IntegerAttr>("rel.onnx_type");
   Type element = cast<RelType>(type).getElementType();
-  auto dtype = dtypeOf(element, onnxType && onnxType.getInt() == onnxUInt8);
+  bool isUnsigned = onnxType && (onnxType.getInt() == onnxUInt8 ||
+                                 onnxType.getInt() == onnxUInt16);
+  auto dtype = dtypeOf(element, isUnsigned);
   if (!dtype) {
     std::string text;
     llvm::raw_string_ostream(text)

@@ -30,9 +30,10 @@ Type Importer::elementType(int onnxType) {
   case Int32:
     return builder.getI32Type();
   case Int16:
+  case UInt16: // signless: casts and arithmetic tell them apart
     return builder.getIntegerType(16);
   case Int8:
-  case UInt8: // signless: casts and arithmetic tell them apart
+  case UInt8:
     return builder.getIntegerType(8);
   case Bool:
     return builder.getI1Type();

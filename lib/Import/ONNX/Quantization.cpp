@@ -20,7 +20,7 @@ using namespace joinery::onnx_import;
 using namespace mlir;
 
 static LogicalResult requireLevels(Importer &im, int type) {
-  if (type == Int8 || type == UInt8 || type == Int16)
+  if (type == Int8 || type == UInt8 || type == Int16 || type == UInt16)
     return success();
   return im.refuse("levels of type " + dataTypeName(type) +
                    " are not supported");
@@ -29,9 +29,20 @@ static LogicalResult requireLevels(Importer &im, int type) {
 FailureOr<Tensor> onnx_import::alongAxis(Importer &im, const Tensor &x,
                                          const Tensor &parameter,
                                          StringRef what) {
-  if (im.node().getInt("block_size", 0))
-    return im.refuse("block_size > 0 is not supported");
   Tensor view = parameter;
+  if (int64_t size = im.node().getInt("block_size", 0)) {
+    // Each number is one for `size` keys of the axis.
+    auto axis = im.axisOf(im.node().getInt("axis", 1), x.rank());
+    if (failed(axis))
+      return failure();
+    if (size < 0 || view.rank() != x.rank() ||
+        !im.simplify(x.dims[*axis].extent - view.dims[*axis].extent * size)
+             .isConst(0))
+      return im.refuse("blocks of " + Twine(size) + " do not divide the axis");
+    view = insertUnitDim(im, view, *axis + 1);
+    view.dims[*axis + 1].extent = size;
+    return mergeDims(im, view, *axis);
+  }
   if (view.rank() == 0)
     return view;
   if (view.rank() != 1)
@@ -297,22 +308,22 @@ static LogicalResult importQLinearConv(Importer &im) {
   return setResult(im, quantize(im, *y, *in[6], in[7], in[7]->onnxType));
 }
 
-static constexpr const char *bytes = "levels of 8 bits and int16; no block_size";
+static constexpr const char *notes =
+    "levels of 8 and 16 bits; blocks divide the axis";
 
 static const OpEntry plainTable[] = {
     {"", "ConvInteger", 10, 0, importConvInteger,
      "no zero point for each filter", true},
-    {"", "DequantizeLinear", 10, 0, importDequantizeLinear,
-     "levels of 8 bits, int16 and int32; no block_size", true},
+    {"", "DequantizeLinear", 10, 0, importDequantizeLinear, notes, true},
     {"", "DynamicQuantizeLinear", 11, 0, importDynamicQuantizeLinear, "", true},
     {"", "MatMulInteger", 10, 0, importMatMulInteger,
      "sums beyond 2^24 are rounded to floats", true},
     {"", "QLinearConv", 10, 0, importQLinearConv, "", true},
     {"", "QLinearMatMul", 10, 0, importQLinearMatMul, "", true},
-    {"", "QuantizeLinear", 10, 0, importQuantizeLinear, bytes, true},
-    {"com.microsoft", "DequantizeLinear", 1, 0, importDequantizeLinear,
-     "levels of 8 bits, int16 and int32; no block_size", true},
-    {"com.microsoft", "QuantizeLinear", 1, 0, importQuantizeLinear, bytes, true},
+    {"", "QuantizeLinear", 10, 0, importQuantizeLinear, notes, true},
+    {"com.microsoft", "DequantizeLinear", 1, 0, importDequantizeLinear, notes,
+     true},
+    {"com.microsoft", "QuantizeLinear", 1, 0, importQuantizeLinear, notes, true},
 };
 
 ArrayRef<OpEntry> onnx_import::quantizationOps() {

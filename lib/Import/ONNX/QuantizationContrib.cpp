@@ -12,6 +12,7 @@
 
 #include "Attention.h"
 #include "Building.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace joinery;
 using namespace joinery::onnx_import;
@@ -115,6 +116,100 @@ static LogicalResult importQGemm(Importer &im) {
 }
 
 //===----------------------------------------------------------------------===//
+// Weights of 4 and 8 bits in blocks
+//===----------------------------------------------------------------------===//
+
+/// Two levels of four bits from each byte along the last dimension, the lower first.
+static FailureOr<Tensor> nibbles(Importer &im, const Tensor &bytes) {
+  Tensor each = insertUnitDim(im, bytes, bytes.rank());
+  Type wide = im.elementType(Int64);
+  auto halves = mapBinary(
+      im, each, keyOf(im, 2, "half"), UInt8, [&](Element byte, Element half) {
+        Element value = castElement(byte, UInt8, Int64, wide);
+        Element shift = half * half.integer(wide, 4);
+        Element moved =
+            value.op<arith::ShRUIOp>(value.value, shift.value);
+        Element low = moved.op<arith::AndIOp>(moved.value,
+                                              moved.integer(wide, 15).value);
+        return castElement(low, Int64, UInt8, im.elementType(UInt8));
+      });
+  if (failed(halves))
+    return failure();
+  return mergeDims(im, *halves, bytes.rank() - 1);
+}
+
+/// `stored` holds a row of `count` numbers for each of `columns`, whether or not it
+/// is written as one vector. As [columns, count].
+static FailureOr<Tensor> rowsOf(Importer &im, const Tensor &stored,
+                                int64_t columns, int64_t count,
+                                StringRef what) {
+  FailureOr<Tensor> rows = stored;
+  if (stored.rank() == 1)
+    rows = splitDim(im, stored, 0, {columns, count}, {"n", "block"});
+  if (failed(rows) || rows->rank() != 2 ||
+      !rows->dims[0].extent.isConst(columns) ||
+      !rows->dims[1].extent.isConst(count))
+    return im.refuse(what + " does not hold " + Twine(columns) + " x " +
+                     Twine(count) + " numbers");
+  return rows;
+}
+
+/// A [.., K] times the transpose of levels [N, blocks, bytes of a block]; each block
+/// of a row has a scale, and a zero point if they are given.
+static LogicalResult importMatMulNBits(Importer &im) {
+  const Node &node = im.node();
+  const Tensor *a = requiredFloat(im, 0), *b = required(im, 1),
+               *scales = requiredFloat(im, 2), *zeros = im.input(3);
+  if (!a || !b || !scales || failed(refuseInputs(im, {{4, "g_idx"}})))
+    return failure();
+  int64_t bits = node.getInt("bits", 4), size = node.getInt("block_size", 0);
+  int64_t k = node.getInt("K", 0), n = node.getInt("N", 0);
+  constexpr int64_t most = int64_t(1) << 31;
+  if ((bits != 4 && bits != 8) || size < 2 || k < 1 || n < 1 || size > most ||
+      k > most || n > most)
+    return im.refuse("bits = " + Twine(bits) + ", block_size = " + Twine(size) +
+                     ", K = " + Twine(k) + ", N = " + Twine(n));
+  int64_t blocks = llvm::divideCeil(k, size), perByte = 8 / bits;
+  if (b->onnxType != UInt8 || b->rank() != 3 || !b->dims[0].extent.isConst(n) ||
+      !b->dims[1].extent.isConst(blocks) ||
+      !b->dims[2].extent.isConst(size / perByte))
+    return im.refuse("B does not hold N x blocks x bytes of a block as uint8");
+  auto unpacked = [&](const Tensor &bytes) -> FailureOr<Tensor> {
+    return bits == 8 ? bytes : nibbles(im, bytes);
+  };
+  auto levels = unpacked(*b);
+  auto factors = rowsOf(im, *scales, n, blocks, "scales");
+  if (failed(levels) || failed(factors) ||
+      failed(factors = castTensor(im, *factors, Float)))
+    return failure();
+  FailureOr<Tensor> offsets = im.scalar(double(1 << (bits - 1)), Float);
+  if (zeros && zeros->onnxType == UInt8) {
+    offsets = rowsOf(im, *zeros, n, llvm::divideCeil(blocks, perByte),
+                     "zero_points");
+    if (succeeded(offsets))
+      offsets = unpacked(*offsets);
+    if (succeeded(offsets))
+      offsets = castTensor(im, sliceDim(im, *offsets, 1, 0, blocks), Float);
+  } else if (zeros) {
+    offsets = rowsOf(im, *zeros, n, blocks, "zero_points");
+    if (succeeded(offsets))
+      offsets = castTensor(im, *offsets, Float);
+  }
+  if (failed(offsets) || failed(levels = castTensor(im, *levels, Float)))
+    return failure();
+  if (zeros)
+    offsets = insertUnitDim(im, *offsets, 2);
+  Tensor scale = insertUnitDim(im, *factors, 2);
+  auto weights = mapElements(im, {&*levels, &*offsets, &scale}, Float,
+                             [](Elements v) { return (v[0] - v[1]) * v[2]; });
+  if (failed(weights) || failed(weights = castTensor(im, *weights, a->onnxType)))
+    return failure();
+  Tensor rows = sliceDim(im, mergeDims(im, *weights, 1), 1, 0, k);
+  return setResult(
+      im, biased(im, matmul(im, *a, permuteDims(im, rows, {1, 0})), 5));
+}
+
+//===----------------------------------------------------------------------===//
 // Element by element
 //===----------------------------------------------------------------------===//
 
@@ -192,6 +287,8 @@ static const OpEntry table[] = {
      "", true},
     {"com.microsoft", "MatMulIntegerToFloat", 1, 0, importMatMulIntegerToFloat,
      "", true},
+    {"com.microsoft", "MatMulNBits", 1, 0, importMatMulNBits,
+     "4 and 8 bits; no g_idx", true},
     {"com.microsoft", "QAttention", 1, 0, importQAttention, "no past", true},
     {"com.microsoft", "QEmbedLayerNormalization", 1, 0,
      importQEmbedLayerNormalization, "the mask holds 0 and 1", true},

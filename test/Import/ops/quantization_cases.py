@@ -32,9 +32,10 @@ def to_levels():
     yield Case("QuantizeLinear", [np.array([-7, 0, 9], np.int32), number(0.5), number(3, np.int8)],
                reference=[[-11, 3, 21]])
     yield Case("QuantizeLinear", [x, number(0.01), number(1000, np.int16)], opset=21)
-    yield Case("QuantizeLinear", [f(4, 6), f(4, 2), levels(4, 2)], {"axis": 1, "block_size": 3}, opset=21,
-               refused="block_size")
-    yield Case("QuantizeLinear", [x, number(0.03), number(1000, np.uint16)], opset=21, refused="uint16")
+    blocks = [f(4, 6), np.abs(f(4, 2)) + np.float32(0.01), levels(4, 2)]
+    yield Case("QuantizeLinear", blocks, {"axis": 1, "block_size": 3}, opset=21, symbols={4: "B"})
+    yield Case("QuantizeLinear", blocks, {"axis": 1, "block_size": 4}, opset=21, refused="blocks of 4")
+    yield Case("QuantizeLinear", [x, number(0.01), number(40000, np.uint16)], opset=21)
     yield Case("QuantizeLinear", [x, f(3), levels(3)], refused="one number for each key")
     for x in (f(2, 5, 4), f(2, 5, 4) + 9, f(2, 5, 4) - 9, np.zeros((2, 5), np.float32)):
         yield Case("DynamicQuantizeLinear", [x], outputs=3, symbols=NAMES)
@@ -47,6 +48,9 @@ def from_levels():
         yield Case("DequantizeLinear", [q, number(0.03), number(17, dtype)], constants=(0, 1, 2))
         yield Case("DequantizeLinear", [q, f(4), levels(4, dtype=dtype)], {"axis": 2}, symbols=NAMES)
     yield Case("DequantizeLinear", [q, number(0.03)])
+    yield Case("DequantizeLinear", [levels(6, 4), f(2, 4), levels(2, 4)], {"axis": 0, "block_size": 3}, opset=21,
+               symbols={4: "B"})
+    yield Case("DequantizeLinear", [levels(5, 4, dtype=np.uint16), number(0.001), number(40000, np.uint16)], opset=21)
     yield Case("DequantizeLinear", [np.array([-70000, 0, 70001], np.int32), number(0.001)])
     yield Case("DequantizeLinear", [q, number(0.03), number(17, np.uint8)], refused="a zero point of type uint8")
     # Levels are moved as they are.
@@ -89,6 +93,24 @@ def products():
                                number(128, np.uint8)])
 
 
+def few_bits():
+    """Weights of 4 bits, two in a byte, in blocks of rows."""
+    n, k, size = 6, 40, 16  # the last block is not whole
+    blocks = -(-k // size)
+    a, scales = f(2, 5, k), np.abs(f(n * blocks)) + np.float32(0.01)
+    four = {"K": k, "N": n, "bits": 4, "block_size": size}
+    packed = levels(n, blocks, size // 2)
+    constants = (1, 2, 3)
+    yield Case("MatMulNBits", [a, packed, scales], four, MS, constants=(1, 2), symbols=NAMES)
+    yield Case("MatMulNBits", [a, packed, scales, levels(n * ((blocks + 1) // 2))], four, MS, constants=constants)
+    yield Case("MatMulNBits", [a, packed, scales, f(n * blocks)], four, MS, constants=constants)
+    yield Case("MatMulNBits", [a, packed, scales, None, None, f(n)], four, MS, constants=(1, 2, 5))
+    yield Case("MatMulNBits", [a, levels(n, blocks, size), scales], {**four, "bits": 8}, MS, constants=(1, 2))
+    yield Case("MatMulNBits", [a, packed, scales], {**four, "bits": 2}, MS, constants=(1, 2), refused="bits = 2")
+    yield Case("MatMulNBits", [a, packed[:, :2], scales], four, MS, constants=(1, 2), refused="B does not hold")
+    yield Case("MatMulNBits", [a, packed, scales[1:]], four, MS, constants=(1, 2), refused="splits into its parts")
+
+
 def elementwise():
     x = [levels(2, 5, 4), number(0.03), number(120, np.uint8)]
     y = [levels(5, 4), number(0.02), number(99, np.uint8)]
@@ -115,5 +137,5 @@ def attention():
 
 
 def cases():
-    for group in (to_levels, from_levels, products, elementwise, attention):
+    for group in (to_levels, from_levels, products, few_bits, elementwise, attention):
         yield from group()
