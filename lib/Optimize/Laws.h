@@ -39,6 +39,7 @@ void populateSimplifyLookups(mlir::RewritePatternSet &patterns);
 void populateTabulateDifferences(mlir::RewritePatternSet &patterns);
 void populateStreamSoftmax(mlir::RewritePatternSet &patterns);
 void populateDropShifts(mlir::RewritePatternSet &patterns);
+void populateDropRoundTrips(mlir::RewritePatternSet &patterns);
 /// `keepFinite`: masks whose constant is finite stay.
 void populateSelectMasks(mlir::RewritePatternSet &patterns,
                          bool keepFinite = false);

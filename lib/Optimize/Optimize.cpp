@@ -57,6 +57,7 @@ struct Optimize : optimize::impl::OptimizeBase<Optimize> {
     populateFoldScales(patterns, anyDiscretized);
     populateStreamSoftmax(patterns);
     populateDropShifts(patterns);
+    populateDropRoundTrips(patterns);
     populateSelectMasks(patterns, keepFinite);
     populateFoldConstants(patterns, module, byteLimit);
     FrozenRewritePatternSet laws(std::move(patterns));

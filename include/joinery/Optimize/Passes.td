@@ -175,6 +175,18 @@ def DropShifts : Law<"rel-drop-shifts"> {
   }];
 }
 
+def DropRoundTrips : Law<"rel-drop-round-trips"> {
+  let summary = "Keep whole numbers as floats";
+  let description = [{
+    `float(int(x))` is x where x is a whole number: what was rounded, and sums and
+    products of such, through joins and folds. The conversion first moves into the
+    choices that saturate it, `float(select(c, k, int(x))) = select(c, float(k),
+    float(int(x)))`. A zero may keep its sign. So levels that are read again where
+    they are made (a pair of QuantizeLinear and DequantizeLinear, a product of
+    integers that becomes a float) cost no conversions.
+  }];
+}
+
 def SelectMasks : Law<"rel-select-masks"> {
   let summary = "Make additive masks selections";
   let description = [{
