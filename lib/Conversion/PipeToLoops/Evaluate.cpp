@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelEmitter.h"
+#include "joinery/Interp/Interp.h"
 #include "lib/Plan/Contraction.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -147,9 +148,11 @@ Value KernelEmitter::evaluateJoin(JoinOp op, const Keys &keys) {
                          scalar.getAttrs());
     state.propertiesAttr = scalar.getPropertiesAsAttribute();
     Operation *clone = b.create(state);
-    // A product and the sum that takes it may be one instruction.
+    // A product and the sum that takes it may be one instruction, if it has no last
+    // bit that decides.
     if (auto fast = dyn_cast<arith::ArithFastMathInterface>(clone))
-      if (isa<arith::AddFOp, arith::SubFOp, arith::MulFOp>(clone))
+      if (isa<arith::AddFOp, arith::SubFOp, arith::MulFOp>(clone) &&
+          !(discretizes && isDiscretized(&scalar)))
         clone->setAttr(fast.getFastMathAttrName(),
                        arith::FastMathFlagsAttr::get(
                            b.getContext(), arith::FastMathFlags::contract));

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelEmitter.h"
+#include "joinery/Interp/Interp.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -38,7 +39,8 @@ KernelEmitter::KernelEmitter(
     const std::map<std::string, int64_t> &symbolNumbers,
     llvm::function_ref<int64_t(Operation *)> checkNumber)
     : b(module.getContext()), loc(kernel.getLoc()), target(isa), kernel(kernel),
-      symbolNumbers(symbolNumbers), checkNumber(checkNumber) {
+      discretizes(discretizesAnything(kernel)), symbolNumbers(symbolNumbers),
+      checkNumber(checkNumber) {
   Type pointer = LLVM::LLVMPointerType::get(b.getContext());
   b.setInsertionPointToEnd(module.getBody());
   function = func::FuncOp::create(b, loc, name,

@@ -46,6 +46,8 @@ public:
   mlir::Location loc;
   const Isa &target;
   pipe::KernelOp kernel;
+  /// Whether the kernel compares or rounds floats, or casts them to integers.
+  const bool discretizes;
   mlir::func::FuncOp function;
   /// Arguments of the call: the tasks, the worker's scratch memory, the memory
   /// that workers share, how many they are, and the phase.

@@ -13,6 +13,7 @@
 #include "Attention.h"
 #include "Building.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace joinery;
 using namespace joinery::onnx_import;
@@ -222,8 +223,27 @@ static LogicalResult binary(Importer &im,
   return write(im, mapBinary(im, *a, *b, Float, body), 6,
                im.input(0)->onnxType);
 }
+/// Sums of levels often lie in the middle of two levels. So levels are added in units
+/// of the result, with its zero point, before they are rounded: as ONNX Runtime does.
 static LogicalResult importQLinearAdd(Importer &im) {
-  return binary(im, [](Element a, Element b) { return a + b; });
+  const Tensor *in[7];
+  for (unsigned i : {0, 1, 3, 4, 6})
+    if (!(in[i] = required(im, i)))
+      return failure();
+  int type = in[0]->onnxType;
+  auto a = centre(im, *in[0], im.input(2));
+  auto b = centre(im, *in[3], im.input(5));
+  const Tensor *zero = im.input(7);
+  auto offset = centre(im, zero ? *zero : im.scalar(0, type), nullptr);
+  if (failed(a) || failed(b) || failed(offset))
+    return failure();
+  return setResult(
+      im, mapElements(im, {&*a, in[1], &*b, in[4], in[6], &*offset}, type,
+                      [&](Elements v) {
+        Element sum = v[0] * (v[1] / v[4]) + (v[2] * (v[3] / v[4]) + v[5]);
+        return castElement(sum.op<math::RoundEvenOp>(sum.value), Float, type,
+                           im.elementType(type));
+      }));
 }
 static LogicalResult importQLinearMul(Importer &im) {
   return binary(im, [](Element a, Element b) { return a * b; });
