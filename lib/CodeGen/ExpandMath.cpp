@@ -14,6 +14,7 @@
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/TypeUtilities.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
 
 using namespace mlir;
@@ -211,6 +212,38 @@ struct NarrowOnce : OpRewritePattern<arith::TruncFOp> {
   }
 };
 
+/// An integer to bf16, which no processor converts to, by way of f64.
+template <class Convert> struct NarrowInteger : OpRewritePattern<Convert> {
+  using OpRewritePattern<Convert>::OpRewritePattern;
+  static bool applies(Convert op) {
+    return getElementTypeOrSelf(op.getType()).isBF16();
+  }
+  LogicalResult matchAndRewrite(Convert op,
+                                PatternRewriter &rewriter) const override {
+    if (!applies(op))
+      return rewriter.notifyMatchFailure(op, "not to bf16");
+    Type wide = rewriter.getF64Type();
+    if (auto vector = dyn_cast<VectorType>(op.getType()))
+      wide = vector.clone(wide);
+    Value number = Convert::create(rewriter, op.getLoc(), wide, op.getIn());
+    rewriter.replaceOpWithNewOp<arith::TruncFOp>(op, op.getType(), number);
+    return success();
+  }
+};
+
+/// Conversions that no processor has.
+static bool isMissing(Operation *op) {
+  using FromSigned = arith::SIToFPOp;
+  using FromUnsigned = arith::UIToFPOp;
+  return llvm::TypeSwitch<Operation *, bool>(op)
+      .Case([](arith::TruncFOp op) { return NarrowOnce::applies(op); })
+      .Case([](FromSigned op) { return NarrowInteger<FromSigned>::applies(op); })
+      .Case([](FromUnsigned op) {
+        return NarrowInteger<FromUnsigned>::applies(op);
+      })
+      .Default(false);
+}
+
 struct ExpandMathPass
     : PassWrapper<ExpandMathPass, OperationPass<func::FuncOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandMathPass)
@@ -234,9 +267,7 @@ struct ExpandMathPass
         getOperation()
             .walk([](Operation *op) {
               return isa_and_nonnull<math::MathDialect>(op->getDialect()) ||
-                             isa<arith::RemFOp>(op) ||
-                             (isa<arith::TruncFOp>(op) &&
-                              NarrowOnce::applies(cast<arith::TruncFOp>(op)))
+                             isa<arith::RemFOp>(op) || isMissing(op)
                          ? WalkResult::interrupt()
                          : WalkResult::advance();
             })
@@ -262,7 +293,8 @@ void populateExpandMathPatterns(RewritePatternSet &patterns) {
            ExpandOp<math::CosOp, &V::cos>, ExpandOp<arith::RemFOp, &V::fmod>,
            ExpandOp<math::RoundOp, &V::round>,
            ExpandOp<math::RsqrtOp, &V::rsqrt>, ExpandIntegerPower>(context);
-  patterns.add<NarrowOnce>(context);
+  patterns.add<NarrowOnce, NarrowInteger<arith::SIToFPOp>,
+               NarrowInteger<arith::UIToFPOp>>(context);
   patterns.add<ExpandPowerOfConstant, ExpandErfGate>(context, /*benefit=*/2);
   // What encoders hardly ever use comes from MLIR, in terms of the above.
   math::populateExpansionPatterns(

@@ -122,3 +122,13 @@ func.func @native(%x: f32) -> f32 {
   %2 = math.roundeven %1 : f32
   return %2 : f32
 }
+
+// Tests that an integer becomes a bf16 by way of f64, which is rounded once.
+// CHECK-LABEL: func.func @integer_to_bf16
+// CHECK: arith.uitofp %{{.+}} : vector<8xi8> to vector<8xf64>
+// CHECK: arith.truncf %{{.+}} : vector<8xf64> to vector<8xf32>
+// CHECK: arith.truncf %{{.+}} : vector<8xf32> to vector<8xbf16>
+func.func @integer_to_bf16(%x: vector<8xi8>) -> vector<8xbf16> {
+  %y = arith.uitofp %x : vector<8xi8> to vector<8xbf16>
+  return %y : vector<8xbf16>
+}

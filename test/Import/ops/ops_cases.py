@@ -77,6 +77,7 @@ def logic():
         if (source, target) == (np.dtype("float16"), np.dtype("int8")):
             continue
         yield Case("Cast", [values.astype(source)], {"to": types[target]})
+    yield Case("Cast", [i(-3, 7, 255, 257, 100001)], {"to": 16}, reference=[[-3, 7, 255, 256, 99840]])
     huge = np.array([-INF, -1e30, 1e30, INF], np.float32)
     low, high = np.iinfo(np.int64).min, np.iinfo(np.int64).max
     yield Case("Cast", [huge[:2]], {"to": 7}, reference=[i(low, low)])
