@@ -161,10 +161,18 @@ static LogicalResult importDequantizeLinear(Importer &im) {
 FailureOr<DynamicLevels> onnx_import::quantizeDynamically(Importer &im,
                                                           const Tensor &x) {
   SmallVector<int64_t> axes;
-  for (int64_t i = 0; i < x.rank(); ++i)
+  for (int64_t i = 0; i + 1 < x.rank(); ++i)
     axes.push_back(i);
-  auto most = im.reduce(rel::Monoid::Max, x, axes, /*keepDims=*/false);
-  auto least = im.reduce(rel::Monoid::Min, x, axes, /*keepDims=*/false);
+  // Row by row, which workers share, and then over the rows.
+  auto fold = [&](rel::Monoid monoid) -> FailureOr<Tensor> {
+    if (x.rank() == 0)
+      return x;
+    auto rows = im.reduce(monoid, x, {x.rank() - 1}, /*keepDims=*/false);
+    if (failed(rows) || axes.empty())
+      return rows;
+    return im.reduce(monoid, *rows, axes, /*keepDims=*/false);
+  };
+  auto most = fold(rel::Monoid::Max), least = fold(rel::Monoid::Min);
   if (failed(most) || failed(least))
     return failure();
   auto scale = mapBinary(im, *most, *least, Float, [](Element a, Element b) {
