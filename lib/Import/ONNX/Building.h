@@ -269,11 +269,6 @@ struct DynamicLevels {
   Tensor levels, scale, zero;
 };
 mlir::FailureOr<DynamicLevels> quantizeDynamically(Importer &im, const Tensor &x);
-/// (a - zeroA) (b - zeroB) as floats. `zeroA` may have a number for each row,
-/// `zeroB` one for each column.
-mlir::FailureOr<Tensor> productOfLevels(Importer &im, const Tensor &a,
-                                        const Tensor &b, const Tensor *zeroA,
-                                        const Tensor *zeroB);
 
 } // namespace joinery::onnx_import
 

@@ -18,26 +18,17 @@ using namespace joinery;
 using namespace joinery::onnx_import;
 using namespace mlir;
 
-namespace {
-/// One transform along dimension `axis` of its operands, which end there without
-/// the dimension of parts.
-struct Transform {
-  Importer &im;
-  int64_t axis;
-  double sign; // of the imaginary part: -1, and 1 for the inverse
-  Tensor cosines, sines; // [k, n]
-
-  FailureOr<Tensor> along(const Tensor &x, const Tensor &matrix) const {
-    int64_t rank = x.rank();
-    SmallVector<int> ofX, ofResult;
-    for (int i = 0; i < rank; ++i) {
-      ofX.push_back(i);
-      ofResult.push_back(i == axis ? rank : i);
-    }
-    return product(im, x, ofX, &matrix, {int(rank), int(axis)}, ofResult);
+/// The sum over dimension `axis` of x times the matrix [k, n].
+static FailureOr<Tensor> transformed(Importer &im, const Tensor &x, int64_t axis,
+                                     const Tensor &matrix) {
+  int rank = x.rank();
+  SmallVector<int> ofX, ofResult;
+  for (int i = 0; i < rank; ++i) {
+    ofX.push_back(i);
+    ofResult.push_back(i == axis ? rank : i);
   }
-};
-} // namespace
+  return product(im, x, ofX, &matrix, {rank, int(axis)}, ofResult);
+}
 
 static FailureOr<Tensor> combine(Importer &im, const Tensor &a, const Tensor &b,
                                  double sign) {
@@ -81,6 +72,45 @@ static FailureOr<int64_t> axisOfTransform(Importer &im, int64_t rank) {
   return result;
 }
 
+/// The length of the transform: that of the axis, or longer by zeros past the end,
+/// which add nothing.
+static FailureOr<SymExpr> lengthOf(Importer &im, const SymExpr &extent) {
+  const Tensor *stated = im.input(1);
+  if (!stated)
+    return extent;
+  auto elements = im.symbolicElements(*stated);
+  if (!elements || elements->size() != 1)
+    return im.refuse("dft_length depends on data");
+  SymExpr length = im.simplify((*elements)[0]);
+  if (failed(im.requireAtMost(extent, length, "dft_length is at least the extent "
+                                              "of the axis")))
+    return failure();
+  return length;
+}
+
+/// Cosines and sines of 2 pi k n / length as [count, extent].
+static FailureOr<std::pair<Tensor, Tensor>>
+matrices(Importer &im, const SymExpr &count, const SymExpr &extent,
+         const SymExpr &length, int type) {
+  Dims keys{im.newDim("k", count), im.newDim("n", extent)};
+  SymExpr turns(1);
+  for (const Dim &dim : keys)
+    turns = turns * (dim.columns.empty() ? SymExpr(0)
+                                         : SymExpr::key(dim.columns[0]));
+  Tensor grid =
+      im.polynomial(im.simplify(SymExpr::mod(turns, length)), keys, Int64);
+  Tensor whole = im.vector({length}, Int64, /*isScalar=*/true);
+  auto cosines = matrixOf(im, grid, whole, type, [](Element a) {
+    return a.op<math::CosOp>(a.value);
+  });
+  auto sines = matrixOf(im, grid, whole, type, [](Element a) {
+    return a.op<math::SinOp>(a.value);
+  });
+  if (failed(cosines) || failed(sines))
+    return failure();
+  return std::pair(*cosines, *sines);
+}
+
 static LogicalResult importDFT(Importer &im) {
   const Tensor *x = requiredFloat(im, 0);
   if (!x)
@@ -97,65 +127,45 @@ static LogicalResult importDFT(Importer &im) {
   bool onesided = im.node().getInt("onesided", 0);
   if (onesided && (inverse || *parts == 2))
     return im.refuse("onesided = 1 of complex numbers, or inverse");
-  SymExpr extent = x->dims[*axis].extent, length = extent;
-  if (const Tensor *stated = im.input(1)) {
-    auto elements = im.symbolicElements(*stated);
-    if (!elements || elements->size() != 1)
-      return im.refuse("dft_length depends on data");
-    length = im.simplify((*elements)[0]);
-    // Longer: of zeros past the end, which add nothing.
-    if (failed(im.requireAtMost(extent, length, "dft_length is at least the "
-                                                "extent of the axis")))
-      return failure();
-  }
-  SymExpr count = onesided ? SymExpr::floorDiv(length, SymExpr(2)) + SymExpr(1)
-                           : length;
-  Dims keys{im.newDim("k", count), im.newDim("n", extent)};
-  SymExpr turns(1);
-  for (const Dim &dim : keys)
-    turns = turns * (dim.columns.empty() ? SymExpr(0)
-                                         : SymExpr::key(dim.columns[0]));
-  Tensor grid =
-      im.polynomial(im.simplify(SymExpr::mod(turns, length)), keys, Int64);
-  Tensor whole = im.vector({length}, Int64, /*isScalar=*/true);
-  auto cosines = matrixOf(im, grid, whole, x->onnxType, [](Element a) {
-    return a.op<math::CosOp>(a.value);
-  });
-  auto sines = matrixOf(im, grid, whole, x->onnxType, [](Element a) {
-    return a.op<math::SinOp>(a.value);
-  });
-  if (failed(cosines) || failed(sines))
+  SymExpr extent = x->dims[*axis].extent;
+  auto length = lengthOf(im, extent);
+  if (failed(length))
     return failure();
-  Transform transform{im, *axis, inverse ? 1.0 : -1.0, *cosines, *sines};
-  Tensor real = partOf(im, *x, 0);
-  auto realCosines = transform.along(real, *cosines);
-  auto realSines = transform.along(real, *sines);
-  if (failed(realCosines) || failed(realSines))
+  SymExpr count = onesided
+                      ? SymExpr::floorDiv(*length, SymExpr(2)) + SymExpr(1)
+                      : *length;
+  auto tables = matrices(im, count, extent, *length, x->onnxType);
+  if (failed(tables))
     return failure();
-  FailureOr<Tensor> re = *realCosines, imaginary = failure();
+  auto &[cosines, sines] = *tables;
+  // (a + ib)(c + is), s with the transform's sign.
+  double sign = inverse ? 1 : -1;
+  Tensor first = partOf(im, *x, 0);
+  auto real = transformed(im, first, *axis, cosines);
+  auto imaginary = transformed(im, first, *axis, sines);
+  if (failed(real) || failed(imaginary))
+    return failure();
   if (*parts == 2) {
-    // (a + ib)(c + is) with s of the transform's sign.
-    Tensor other = partOf(im, *x, 1);
-    auto otherCosines = transform.along(other, *cosines);
-    auto otherSines = transform.along(other, *sines);
-    if (failed(otherCosines) || failed(otherSines))
+    Tensor second = partOf(im, *x, 1);
+    auto otherReal = transformed(im, second, *axis, sines);
+    auto otherImaginary = transformed(im, second, *axis, cosines);
+    if (failed(otherReal) || failed(otherImaginary))
       return failure();
-    re = combine(im, *re, *otherSines, -transform.sign);
-    imaginary = combine(im, *otherCosines, *realSines, transform.sign);
-  } else {
-    imaginary = mapUnary(im, *realSines, x->onnxType, [&](Element a) {
-      return transform.sign > 0 ? a : -a;
-    });
+    real = combine(im, *real, *otherReal, -sign);
+    imaginary = combine(im, *otherImaginary, *imaginary, sign);
+  } else if (!inverse) {
+    imaginary = mapUnary(im, *imaginary, x->onnxType,
+                         [](Element a) { return -a; });
   }
-  if (inverse && succeeded(re) && succeeded(imaginary)) {
-    re = divideByExtent(im, *re, length);
-    imaginary = divideByExtent(im, *imaginary, length);
+  if (inverse && succeeded(real) && succeeded(imaginary)) {
+    real = divideByExtent(im, *real, *length);
+    imaginary = divideByExtent(im, *imaginary, *length);
   }
-  if (failed(re) || failed(imaginary))
+  if (failed(real) || failed(imaginary))
     return failure();
-  Tensor both[2] = {insertUnitDim(im, *re, re->rank()),
+  Tensor both[2] = {insertUnitDim(im, *real, real->rank()),
                     insertUnitDim(im, *imaginary, imaginary->rank())};
-  return setResult(im, concatDims(im, {&both[0], &both[1]}, re->rank()));
+  return setResult(im, concatDims(im, {&both[0], &both[1]}, real->rank()));
 }
 
 static const OpEntry table[] = {

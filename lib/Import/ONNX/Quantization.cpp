@@ -26,6 +26,13 @@ static LogicalResult requireLevels(Importer &im, int type) {
                    " are not supported");
 }
 
+/// A vector of one number is a number.
+static Tensor numberOr(Tensor parameter) {
+  if (parameter.rank() == 1 && parameter.dims[0].extent.isConst(1))
+    parameter.dims.clear();
+  return parameter;
+}
+
 FailureOr<Tensor> onnx_import::alongAxis(Importer &im, const Tensor &x,
                                          const Tensor &parameter,
                                          StringRef what) {
@@ -43,14 +50,11 @@ FailureOr<Tensor> onnx_import::alongAxis(Importer &im, const Tensor &x,
     view.dims[*axis + 1].extent = size;
     return mergeDims(im, view, *axis);
   }
+  view = numberOr(view);
   if (view.rank() == 0)
     return view;
   if (view.rank() != 1)
     return im.refuse(what + " of rank " + Twine(view.rank()));
-  if (view.dims[0].extent.isConst(1)) {
-    view.dims.clear();
-    return view;
-  }
   auto axis = im.axisOf(im.node().getInt("axis", 1), x.rank());
   if (failed(axis) ||
       failed(im.requireEqual(view.dims[0].extent, x.dims[*axis].extent,
@@ -213,35 +217,25 @@ static LogicalResult importDynamicQuantizeLinear(Importer &im) {
 // Products of levels
 //===----------------------------------------------------------------------===//
 
-FailureOr<Tensor> onnx_import::productOfLevels(Importer &im, const Tensor &a,
-                                               const Tensor &b,
-                                               const Tensor *zeroA,
-                                               const Tensor *zeroB) {
-  FailureOr<Tensor> rows = failure(), columns = failure();
-  if (zeroA) {
-    rows = *zeroA;
-    if (rows->rank() == 1 && rows->dims[0].extent.isConst(1))
-      rows->dims.clear();
-    if (rows->rank() == 1) // one for each row
-      rows = insertUnitDim(im, *rows, 1);
-  }
-  if (zeroB) {
-    columns = *zeroB;
-    if (columns->rank() == 1 && columns->dims[0].extent.isConst(1))
-      columns->dims.clear();
-  }
-  auto left = centre(im, a, zeroA ? &*rows : nullptr);
-  auto right = centre(im, b, zeroB ? &*columns : nullptr);
-  if (failed(left) || failed(right))
-    return failure();
-  return matmul(im, *left, *right);
-}
-
 static LogicalResult importMatMulInteger(Importer &im) {
-  const Tensor *a = required(im, 0), *b = required(im, 1);
+  const Tensor *a = required(im, 0), *b = required(im, 1),
+               *zeroA = im.input(2), *zeroB = im.input(3);
   if (!a || !b)
     return failure();
-  auto product = productOfLevels(im, *a, *b, im.input(2), im.input(3));
+  // A zero point for each row of a, for each column of b.
+  Tensor rows, columns;
+  if (zeroA) {
+    rows = numberOr(*zeroA);
+    if (rows.rank() == 1)
+      rows = insertUnitDim(im, rows, 1);
+  }
+  if (zeroB)
+    columns = numberOr(*zeroB);
+  auto left = centre(im, *a, zeroA ? &rows : nullptr);
+  auto right = centre(im, *b, zeroB ? &columns : nullptr);
+  if (failed(left) || failed(right))
+    return failure();
+  auto product = matmul(im, *left, *right);
   if (failed(product))
     return failure();
   return setResult(im, castTensor(im, *product, Int32));
@@ -252,7 +246,7 @@ static LogicalResult importConvInteger(Importer &im) {
                *zeroW = im.input(3);
   if (!x || !w)
     return failure();
-  if (zeroW && zeroW->rank() == 1 && !zeroW->dims[0].extent.isConst(1))
+  if (zeroW && numberOr(*zeroW).rank() != 0)
     return im.refuse("a zero point for each filter is not supported");
   auto left = centre(im, *x, im.input(2));
   auto right = centre(im, *w, zeroW);
@@ -289,13 +283,11 @@ static LogicalResult importQLinearConv(Importer &im) {
   if (failed(x))
     return failure();
   // Scales are one number, or one for each filter.
-  auto perFilter = [&](Tensor parameter) {
-    if (parameter.rank() == 1 && !parameter.dims[0].extent.isConst(1))
-      while (parameter.rank() < in[3]->rank())
-        parameter = insertUnitDim(im, parameter, parameter.rank());
-    else
-      parameter.dims.clear();
-    return parameter;
+  auto perFilter = [&](const Tensor &parameter) {
+    Tensor view = numberOr(parameter);
+    while (view.rank() > 0 && view.rank() < in[3]->rank())
+      view = insertUnitDim(im, view, view.rank());
+    return view;
   };
   Tensor zero = perFilter(*in[5]), scale = perFilter(*in[4]);
   auto w = centre(im, *in[3], &zero);
