@@ -148,8 +148,9 @@ Value Attention::emitDirectBlock(const Task &task, Value s0) {
       lanes.push_back(LLVM::LoadOp::create(b, loc, zero.getType(),
                                            sumsOf(row + i), 4));
     Value sums = sumEach(e, lanes);
-    LLVM::StoreOp::create(b, loc, sums, e.offset(at(totalAt), e.index(row), f32),
-                          4);
+    Value one = e.broadcast(e.constant(f32, 1));
+    LLVM::StoreOp::create(b, loc, arith::DivFOp::create(b, loc, one, sums),
+                          e.offset(at(totalAt), e.index(row), f32), 4);
     auto compared = [&](arith::CmpFPredicate predicate, double limit) -> Value {
       return arith::CmpFOp::create(b, loc, predicate, sums,
                                    e.broadcast(e.constant(f32, limit)));

@@ -279,7 +279,7 @@ void Attention::emitBlock(const Task &task, Value s0) {
 }
 
 /// Weighted values over their sums of weights, through the epilogue. Of sums that
-/// are `checked` none is 0 or near a mask's constant.
+/// are `checked` none is 0 or near a mask's constant, and their inverses are there.
 void Attention::emitResult(const Task &task, Value s0, Value count,
                            bool checked) {
   OpBuilder &b = e.b;
@@ -292,14 +292,17 @@ void Attention::emitResult(const Task &task, Value s0, Value count,
            Keys keys = rowKeys(task, e.add(s0, r));
            Value total = LLVM::LoadOp::create(
                b, loc, f32, e.offset(totals, r, f32), 4);
+           Value empty, inverse = total;
            if (form.softmax.getMask() && !checked) {
              Value peak = LLVM::LoadOp::create(
                  b, loc, f32, e.offset(at(maxAt), r, f32), 4);
              e.checkMask(form.softmax, peak, total, keys);
            }
-           Value empty = arith::CmpFOp::create(
-               b, loc, arith::CmpFPredicate::OEQ, total, zero);
-           Value inverse = arith::DivFOp::create(b, loc, one, total);
+           if (!checked) {
+             empty = arith::CmpFOp::create(
+                 b, loc, arith::CmpFPredicate::OEQ, total, zero);
+             inverse = arith::DivFOp::create(b, loc, one, total);
+           }
            Value acc = e.offset(sums, e.mul(r, e.index(sumLanes)), f32);
            Value core = pack ? pack.getResult() : form.softmax.getResult();
            e.overrides[core.getAsOpaquePointer()] =
