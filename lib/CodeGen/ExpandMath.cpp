@@ -14,7 +14,6 @@
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/TypeUtilities.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
-#include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
 
 using namespace mlir;
@@ -215,12 +214,9 @@ struct NarrowOnce : OpRewritePattern<arith::TruncFOp> {
 /// An integer to bf16, which no processor converts to, by way of f64.
 template <class Convert> struct NarrowInteger : OpRewritePattern<Convert> {
   using OpRewritePattern<Convert>::OpRewritePattern;
-  static bool applies(Convert op) {
-    return getElementTypeOrSelf(op.getType()).isBF16();
-  }
   LogicalResult matchAndRewrite(Convert op,
                                 PatternRewriter &rewriter) const override {
-    if (!applies(op))
+    if (!getElementTypeOrSelf(op.getType()).isBF16())
       return rewriter.notifyMatchFailure(op, "not to bf16");
     Type wide = rewriter.getF64Type();
     if (auto vector = dyn_cast<VectorType>(op.getType()))
@@ -233,15 +229,10 @@ template <class Convert> struct NarrowInteger : OpRewritePattern<Convert> {
 
 /// Conversions that no processor has.
 static bool isMissing(Operation *op) {
-  using FromSigned = arith::SIToFPOp;
-  using FromUnsigned = arith::UIToFPOp;
-  return llvm::TypeSwitch<Operation *, bool>(op)
-      .Case([](arith::TruncFOp op) { return NarrowOnce::applies(op); })
-      .Case([](FromSigned op) { return NarrowInteger<FromSigned>::applies(op); })
-      .Case([](FromUnsigned op) {
-        return NarrowInteger<FromUnsigned>::applies(op);
-      })
-      .Default(false);
+  if (auto narrow = dyn_cast<arith::TruncFOp>(op))
+    return NarrowOnce::applies(narrow);
+  return isa<arith::SIToFPOp, arith::UIToFPOp>(op) &&
+         getElementTypeOrSelf(op->getResult(0).getType()).isBF16();
 }
 
 struct ExpandMathPass

@@ -144,14 +144,10 @@ uint32_t ProgramBuilder::number(const SymExpr &e) {
 
 llvm::Expected<std::unique_ptr<prog::TensorT>>
 ProgramBuilder::tensor(StringRef what, Type type, DictionaryAttr facts) {
-  constexpr int64_t onnxUInt8 = 2, onnxUInt16 = 4;
   auto result = std::make_unique<prog::TensorT>();
   result->name = facts.getAs<StringAttr>("rel.name").str();
-  auto onnxType = facts.getAs<IntegerAttr>("rel.onnx_type");
   Type element = cast<RelType>(type).getElementType();
-  bool isUnsigned = onnxType && (onnxType.getInt() == onnxUInt8 ||
-                                 onnxType.getInt() == onnxUInt16);
-  auto dtype = dtypeOf(element, isUnsigned);
+  auto dtype = dtypeOf(element, facts.contains("rel.unsigned"));
   if (!dtype) {
     std::string text;
     llvm::raw_string_ostream(text)

@@ -67,7 +67,7 @@ static LogicalResult importHardSigmoid(Importer &im) {
 static LogicalResult importLeakyRelu(Importer &im) {
   double alpha = im.node().getFloat("alpha", 0.01);
   return activation(im, [=](Element a) {
-    return less(a, a.constant(0)).select(alpha * a, a);
+    return leakyRelu(a, alpha);
   });
 }
 static LogicalResult importElu(Importer &im) {

@@ -52,8 +52,7 @@ static FailureOr<Tensor> addBias(Importer &im, const Tensor &x,
                               "the bias covers queries, keys and values")))
     return failure();
   Tensor part = sliceDim(im, bias, 0, start, x.dims[x.rank() - 1].extent);
-  return mapBinary(im, x, part, x.onnxType,
-                   [](Element a, Element b) { return a + b; });
+  return add(im, x, part);
 }
 
 /// What Attention and MultiHeadAttention have in common after the heads.

@@ -46,6 +46,8 @@ static NamedAttrList borderAttrs(Importer &importer, StringRef name,
   attrs.set("rel.dims", dimsAttr(importer, tensor.dims));
   attrs.set("rel.onnx_type",
             importer.builder.getI64IntegerAttr(tensor.onnxType));
+  if (isUnsigned(tensor.onnxType)) // relations are signless
+    attrs.set("rel.unsigned", importer.builder.getUnitAttr());
   return attrs;
 }
 

@@ -122,6 +122,8 @@ Element sigmoid(Element a);
 /// x/2 (1 + erf(x/sqrt 2)), and its tanh approximation.
 Element gelu(Element x);
 Element geluTanh(Element x);
+/// x, or slope * x where it is less than 0.
+Element leakyRelu(Element x, double slope);
 /// ONNX Cast between the types of one element.
 Element castElement(Element a, int from, int to, mlir::Type type);
 
@@ -136,6 +138,8 @@ mlir::FailureOr<Tensor> mapUnary(Importer &im, const Tensor &x, int onnxType,
 mlir::FailureOr<Tensor>
 mapBinary(Importer &im, const Tensor &x, const Tensor &y, int onnxType,
           llvm::function_ref<Element(Element, Element)> body);
+/// x + y in the type of x.
+mlir::FailureOr<Tensor> add(Importer &im, const Tensor &x, const Tensor &y);
 /// rel.join of relations whose columns already match.
 mlir::Value joinValues(Importer &im, mlir::ValueRange inputs,
                        mlir::Type elementType, Body body);
@@ -210,6 +214,9 @@ mlir::FailureOr<Tensor> product(Importer &im, const Tensor &a,
                                 llvm::ArrayRef<int> result,
                                 llvm::ArrayRef<int> broadcasts = {});
 mlir::FailureOr<Tensor> matmul(Importer &im, const Tensor &a, const Tensor &b);
+/// The two last dimensions exchanged if the node's `attribute` says so.
+mlir::FailureOr<Tensor> transposed(Importer &im, const Tensor &x,
+                                   llvm::StringRef attribute);
 /// The convolution of x [B, C, D...] and w [M, C/groups, kernel...] by the node's
 /// attributes, plus `bias` [M] if there is one.
 mlir::FailureOr<Tensor> convolve(Importer &im, const Tensor &x, const Tensor &w,

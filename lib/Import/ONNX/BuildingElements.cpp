@@ -99,6 +99,10 @@ Element geluTanh(Element x) {
   return 0.5 * x * (1.0 + tanh(std::sqrt(M_2_PI) * (x + cubic)));
 }
 
+Element leakyRelu(Element x, double slope) {
+  return less(x, x.constant(0)).select(slope * x, x);
+}
+
 //===----------------------------------------------------------------------===//
 // Casts
 //===----------------------------------------------------------------------===//
@@ -206,6 +210,11 @@ mapBinary(Importer &im, const Tensor &x, const Tensor &y, int onnxType,
           llvm::function_ref<Element(Element, Element)> body) {
   return mapElements(im, {&x, &y}, onnxType,
                      [&](Elements v) { return body(v[0], v[1]); });
+}
+
+FailureOr<Tensor> add(Importer &im, const Tensor &x, const Tensor &y) {
+  return mapBinary(im, x, y, x.onnxType,
+                   [](Element a, Element b) { return a + b; });
 }
 
 Value joinValues(Importer &im, ValueRange inputs, Type elementType, Body body) {

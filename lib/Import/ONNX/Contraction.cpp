@@ -21,9 +21,8 @@ static LogicalResult importMatMul(Importer &im) {
   return setResult(im, matmul(im, *a, *b));
 }
 
-/// The two last dimensions exchanged if `attribute` says so.
-static FailureOr<Tensor> transposed(Importer &im, const Tensor &x,
-                                    StringRef attribute) {
+FailureOr<Tensor> onnx_import::transposed(Importer &im, const Tensor &x,
+                                          StringRef attribute) {
   if (!im.node().getInt(attribute, 0))
     return x;
   if (x.rank() < 2)
@@ -97,11 +96,10 @@ static LogicalResult importFusedGemm(Importer &im) {
   if (failed(y) || name.empty())
     return setResult(im, std::move(y));
   return setResult(im, mapUnary(im, *y, y->onnxType, [&](Element a) {
-                     Element zero = a.constant(0);
                      if (name == "Relu")
-                       return maximum(a, zero);
+                       return maximum(a, a.constant(0));
                      if (name == "LeakyRelu")
-                       return less(a, zero).select(slope * a, a);
+                       return leakyRelu(a, slope);
                      return name == "Tanh" ? tanh(a) : sigmoid(a);
                    }));
 }

@@ -66,11 +66,6 @@ static FailureOr<Normalized> normalizeLast(Importer &im, const Tensor &sum,
   return result;
 }
 
-static FailureOr<Tensor> add(Importer &im, const Tensor &x, const Tensor &y) {
-  return mapBinary(im, x, y, x.onnxType,
-                   [](Element a, Element b) { return a + b; });
-}
-
 static LogicalResult skipNormalization(Importer &im, bool centre) {
   const Tensor *x = requiredFloat(im, 0), *skip = requiredFloat(im, 1),
                *gamma = requiredFloat(im, 2);

@@ -77,8 +77,7 @@ FailureOr<Tensor> onnx_import::convolve(Importer &im, const Tensor &input,
     Tensor spread = *bias;
     for (int i = 0; i < spatial; ++i)
       spread = insertUnitDim(im, spread, spread.rank());
-    y = mapBinary(im, *y, spread, input.onnxType,
-                  [](Element a, Element b) { return a + b; });
+    y = add(im, *y, spread);
   }
   return y;
 }

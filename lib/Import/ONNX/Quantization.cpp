@@ -83,6 +83,11 @@ FailureOr<Tensor> onnx_import::centre(Importer &im, const Tensor &levels,
   });
 }
 
+static FailureOr<Tensor> multiply(Importer &im, const Tensor &x,
+                                  const Tensor &y) {
+  return mapBinary(im, x, y, Float, [](Element a, Element b) { return a * b; });
+}
+
 FailureOr<Tensor> onnx_import::dequantize(Importer &im, const Tensor &levels,
                                           const Tensor &scale,
                                           const Tensor *zero) {
@@ -100,8 +105,7 @@ FailureOr<Tensor> onnx_import::dequantize(Importer &im, const Tensor &levels,
   auto wide = castTensor(im, *factor, Float);
   if (failed(wide))
     return failure();
-  auto values = mapBinary(im, *centred, *wide, Float,
-                          [](Element a, Element b) { return a * b; });
+  auto values = multiply(im, *centred, *wide);
   if (failed(values))
     return failure();
   return castTensor(im, *values, scale.onnxType);
@@ -291,15 +295,14 @@ static LogicalResult importQLinearConv(Importer &im) {
   };
   Tensor zero = perFilter(*in[5]), scale = perFilter(*in[4]);
   auto w = centre(im, *in[3], &zero);
-  auto times = [](Element a, Element b) { return a * b; };
-  if (failed(w) || failed(w = mapBinary(im, *w, scale, Float, times)))
+  if (failed(w) || failed(w = multiply(im, *w, scale)))
     return failure();
   FailureOr<Tensor> sums = failure();
   if (bias) {
-    auto unit = mapBinary(im, *in[1], *in[4], Float, times);
+    auto unit = multiply(im, *in[1], *in[4]);
     sums = castTensor(im, *bias, Float);
     if (failed(unit) || failed(sums) ||
-        failed(sums = mapBinary(im, *sums, *unit, Float, times)))
+        failed(sums = multiply(im, *sums, *unit)))
       return failure();
   }
   auto y = convolve(im, *x, *w, bias ? &*sums : nullptr);

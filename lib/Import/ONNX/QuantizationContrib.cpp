@@ -47,8 +47,7 @@ static FailureOr<Tensor> biased(Importer &im, FailureOr<Tensor> product,
   const Tensor *b = im.input(bias);
   if (failed(product) || !b)
     return product;
-  return mapBinary(im, *product, *b, product->onnxType,
-                   [](Element x, Element y) { return x + y; });
+  return add(im, *product, *b);
 }
 
 /// A float operand, levels of which are made for the whole tensor.
@@ -72,13 +71,6 @@ static LogicalResult importMatMulIntegerToFloat(Importer &im) {
   if (failed(a) || failed(b))
     return failure();
   return setResult(im, biased(im, matmul(im, *a, *b), 6));
-}
-
-static FailureOr<Tensor> transposed(Importer &im, const Tensor &x,
-                                    StringRef attribute) {
-  if (!im.node().getInt(attribute, 0))
-    return x;
-  return permuteDims(im, x, {1, 0});
 }
 
 static LogicalResult importQGemm(Importer &im) {
@@ -120,8 +112,12 @@ static LogicalResult importQGemm(Importer &im) {
 // Weights of 4 and 8 bits in blocks
 //===----------------------------------------------------------------------===//
 
-/// Two levels of four bits from each byte along the last dimension, the lower first.
-static FailureOr<Tensor> nibbles(Importer &im, const Tensor &bytes) {
+/// Levels of `bits` from bytes along the last dimension: of four bits two from each,
+/// the lower first.
+static FailureOr<Tensor> unpacked(Importer &im, const Tensor &bytes,
+                                  int64_t bits) {
+  if (bits == 8)
+    return bytes;
   Tensor each = insertUnitDim(im, bytes, bytes.rank());
   Type wide = im.elementType(Int64);
   auto halves = mapBinary(
@@ -155,6 +151,25 @@ static FailureOr<Tensor> rowsOf(Importer &im, const Tensor &stored,
   return rows;
 }
 
+/// The zero points of [n, blocks] blocks of weights as floats [n, blocks, 1]: as the
+/// weights are packed, or as they are; or the middle level.
+static FailureOr<Tensor> blockZeros(Importer &im, const Tensor *zeros, int64_t n,
+                                    int64_t blocks, int64_t bits) {
+  if (!zeros)
+    return im.scalar(double(1 << (bits - 1)), Float);
+  bool packed = zeros->onnxType == UInt8;
+  int64_t stored = packed ? llvm::divideCeil(blocks, 8 / bits) : blocks;
+  auto rows = rowsOf(im, *zeros, n, stored, "zero_points");
+  if (succeeded(rows) && packed) {
+    rows = unpacked(im, *rows, bits);
+    if (succeeded(rows))
+      rows = sliceDim(im, *rows, 1, 0, blocks);
+  }
+  if (failed(rows) || failed(rows = castTensor(im, *rows, Float)))
+    return failure();
+  return insertUnitDim(im, *rows, 2);
+}
+
 /// A [.., K] times the transpose of levels [N, blocks, bytes of a block]; each block
 /// of a row has a scale, and a zero point if they are given.
 static LogicalResult importMatMulNBits(Importer &im) {
@@ -170,36 +185,18 @@ static LogicalResult importMatMulNBits(Importer &im) {
       k > most || n > most)
     return im.refuse("bits = " + Twine(bits) + ", block_size = " + Twine(size) +
                      ", K = " + Twine(k) + ", N = " + Twine(n));
-  int64_t blocks = llvm::divideCeil(k, size), perByte = 8 / bits;
+  int64_t blocks = llvm::divideCeil(k, size);
   if (b->onnxType != UInt8 || b->rank() != 3 || !b->dims[0].extent.isConst(n) ||
       !b->dims[1].extent.isConst(blocks) ||
-      !b->dims[2].extent.isConst(size / perByte))
+      !b->dims[2].extent.isConst(size * bits / 8))
     return im.refuse("B does not hold N x blocks x bytes of a block as uint8");
-  auto unpacked = [&](const Tensor &bytes) -> FailureOr<Tensor> {
-    return bits == 8 ? bytes : nibbles(im, bytes);
-  };
-  auto levels = unpacked(*b);
+  auto levels = unpacked(im, *b, bits);
   auto factors = rowsOf(im, *scales, n, blocks, "scales");
-  if (failed(levels) || failed(factors) ||
+  auto offsets = blockZeros(im, zeros, n, blocks, bits);
+  if (failed(levels) || failed(factors) || failed(offsets) ||
+      failed(levels = castTensor(im, *levels, Float)) ||
       failed(factors = castTensor(im, *factors, Float)))
     return failure();
-  FailureOr<Tensor> offsets = im.scalar(double(1 << (bits - 1)), Float);
-  if (zeros && zeros->onnxType == UInt8) {
-    offsets = rowsOf(im, *zeros, n, llvm::divideCeil(blocks, perByte),
-                     "zero_points");
-    if (succeeded(offsets))
-      offsets = unpacked(*offsets);
-    if (succeeded(offsets))
-      offsets = castTensor(im, sliceDim(im, *offsets, 1, 0, blocks), Float);
-  } else if (zeros) {
-    offsets = rowsOf(im, *zeros, n, blocks, "zero_points");
-    if (succeeded(offsets))
-      offsets = castTensor(im, *offsets, Float);
-  }
-  if (failed(offsets) || failed(levels = castTensor(im, *levels, Float)))
-    return failure();
-  if (zeros)
-    offsets = insertUnitDim(im, *offsets, 2);
   Tensor scale = insertUnitDim(im, *factors, 2);
   auto weights = mapElements(im, {&*levels, &*offsets, &scale}, Float,
                              [](Elements v) { return (v[0] - v[1]) * v[2]; });
@@ -223,6 +220,7 @@ static LogicalResult binary(Importer &im,
   return write(im, mapBinary(im, *a, *b, Float, body), 6,
                im.input(0)->onnxType);
 }
+
 /// Sums of levels often lie in the middle of two levels. So levels are added in units
 /// of the result, with its zero point, before they are rounded: as ONNX Runtime does.
 static LogicalResult importQLinearAdd(Importer &im) {
@@ -245,6 +243,7 @@ static LogicalResult importQLinearAdd(Importer &im) {
                            im.elementType(type));
       }));
 }
+
 static LogicalResult importQLinearMul(Importer &im) {
   return binary(im, [](Element a, Element b) { return a * b; });
 }
@@ -261,9 +260,7 @@ static LogicalResult importQLinearSigmoid(Importer &im) {
 }
 static LogicalResult importQLinearLeakyRelu(Importer &im) {
   double slope = im.node().getFloat("alpha", 0.01);
-  return unary(im, [=](Element a) {
-    return less(a, a.constant(0)).select(slope * a, a);
-  });
+  return unary(im, [=](Element a) { return leakyRelu(a, slope); });
 }
 
 //===----------------------------------------------------------------------===//

@@ -22,6 +22,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
+#include <cmath>
 #include <cstring>
 
 using namespace mlir;
@@ -33,11 +34,11 @@ struct Border {
   std::vector<SymExpr> shape;
   std::vector<std::vector<std::string>> dims;
   std::string name;
-  bool isByte = false; // unsigned, where relations are signless
+  bool isUnsigned; // relations are signless
 
   explicit Border(DictionaryAttr attrs) {
     name = cast<StringAttr>(attrs.get("rel.name")).str();
-    isByte = cast<IntegerAttr>(attrs.get("rel.onnx_type")).getInt() == 2;
+    isUnsigned = attrs.contains("rel.unsigned");
     for (StringRef text :
          cast<ArrayAttr>(attrs.get("rel.shape")).getAsValueRange<StringAttr>())
       shape.push_back(*SymExpr::parse(text));
@@ -98,8 +99,8 @@ std::vector<double> flatten(const Relation &relation, const Border &border,
       at = at * extent + keys[column];
     result[i] = relation.isFloat() ? std::get<0>(relation.values)[at]
                                    : double(std::get<1>(relation.values)[at]);
-    if (border.isByte && result[i] < 0)
-      result[i] += 256;
+    if (border.isUnsigned && result[i] < 0)
+      result[i] += std::ldexp(1, type.getElementType().getIntOrFloatBitWidth());
   }
   return result;
 }
