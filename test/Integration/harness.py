@@ -153,14 +153,16 @@ def least_cosine(got, want):
 
 
 class Report:
-    """One line per failure, and a closing line; `finish` gives the exit code."""
+    """One line per failure, unless `quiet`, and a closing line; `finish` gives the exit code."""
 
-    def __init__(self, title):
-        self.title, self.failures, self.notes, self.checks = title, 0, [], 0
+    def __init__(self, title, quiet=False):
+        self.title, self.quiet = title, quiet
+        self.failures, self.notes, self.checks = 0, [], 0
 
     def fail(self, *what):
         self.failures += 1
-        print("FAIL", self.title, *what, flush=True)
+        if not self.quiet:
+            print("FAIL", self.title, *what, flush=True)
 
     def check(self, ok, *what):
         self.checks += 1
