@@ -16,7 +16,8 @@ def levels(*shape, dtype=np.uint8):
 def weights(*shape, dtype=np.int8):
     """Levels of weights. Signed ones have 7 bits: ONNX Runtime saturates sums of two products with bytes at 16 bits
     on processors without VNNI. test/Integration/levels.py has all 8 bits."""
-    return levels(*shape, dtype=dtype) // 2 if dtype == np.int8 else levels(*shape, dtype=dtype)
+    drawn = levels(*shape, dtype=dtype)
+    return drawn // 2 if dtype == np.int8 else drawn
 
 
 def number(value, dtype=np.float32):
