@@ -24,7 +24,7 @@ static std::vector<Isa> makeIsas() {
               .rowUnit = 2,
               .unroll = 4,
               .kc = 768,
-              .decodeRows = 12,
+              .decodeRows = 24,
               .cpu = "x86-64-v3",
               .features = "",
               .l1 = 32 << 10,

@@ -35,19 +35,19 @@ public:
   func::FuncOp run() {
     Type i1 = k.b.getI1Type();
     func::FuncOp func = k.begin(
-        {k.ptr, k.i64, k.ptr, k.i64, k.ptr, k.i64, k.i64, k.i64, i1, k.ptr});
+        {k.ptr, k.i64, k.ptr, k.i64, k.ptr, k.i64, k.i64, k.i64, i1, k.ptr,
+         k.i64});
     a = func.getArgument(0), lda = func.getArgument(1);
     bPanel = func.getArgument(2), ldb = func.getArgument(3);
     c = func.getArgument(4), ldc = func.getArgument(5);
     rows = func.getArgument(6), depth = func.getArgument(7);
     accumulate = func.getArgument(8), next = func.getArgument(9);
+    nextLanes = func.getArgument(10);
     unrolledDepth = k.roundDown(depth, isa.unroll);
 
     Value zero = k.constant(0);
-    prefetchEnd = k.select(k.isNull(next), zero,
-                           k.mul(k.ceilDiv(depth, laneDepth), width));
-    prefetchEnd = k.mul(
-        k.ceilDiv(prefetchEnd, kPrefetchStreams * kCacheLine), kCacheLine);
+    prefetchEnd = k.mul(k.ceilDiv(nextLanes, kPrefetchStreams * kCacheLine),
+                        kCacheLine);
     for (int64_t i = 0; i < kPrefetchStreams; ++i)
       streams.push_back(k.at(next, k.mul(prefetchEnd, i)));
     planPrefetch();
@@ -91,10 +91,11 @@ private:
     tiles = k.max(tiles, k.constant(1));
     prefetchBlock =
         k.min(k.mul(tiles, isa.unroll), k.constant(kPrefetchBlock));
-    Value lines =
-        k.mul(k.ceilDiv(prefetchBlock, laneDepth), width / kCacheLine);
-    prefetchBurst = k.mul(
-        k.ceilDiv(lines, k.mul(tiles, kPrefetchStreams)), kCacheLine);
+    Value steps = k.mul(k.max(depth, k.constant(1)), tiles);
+    prefetchBurst =
+        k.mul(k.ceilDiv(k.mul(nextLanes, prefetchBlock),
+                        k.mul(steps, kPrefetchStreams * kCacheLine)),
+              kCacheLine);
   }
 
   /// The widest column group that a tile of so many rows has registers for.
@@ -256,7 +257,7 @@ private:
   int64_t laneDepth;
   Operands operands;
   VectorType lanes;
-  Value a, lda, bPanel, ldb, c, ldc, rows, depth, accumulate, next;
+  Value a, lda, bPanel, ldb, c, ldc, rows, depth, accumulate, next, nextLanes;
   Value unrolledDepth, prefetchEnd, prefetchBlock, prefetchBurst;
   /// Where the parts of the next panel begin.
   Values streams;

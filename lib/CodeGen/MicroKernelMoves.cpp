@@ -140,12 +140,15 @@ public:
       Value row = k.mul(p, width);
       Value from = k.at(panel, row), even = k.at(to, k.mul(row, 2));
       Value odd = k.at(even, width);
-      k.loop(k.constant(0), width, n, {}, [&](Value c, ValueRange) -> Values {
-        Value pair = k.load(lanes, k.at(from, c));
-        k.store(k.half(pair, 0), k.at(even, c));
-        k.store(k.half(pair, 1), k.at(odd, c));
-        return {};
-      });
+      k.loop(k.constant(0), width, kRowPadding, {},
+             [&](Value c, ValueRange) -> Values {
+               for (int64_t i = 0; i < kRowPadding; i += n) {
+                 Value pair = k.load(lanes, k.at(k.at(from, c), i));
+                 k.store(k.half(pair, 0), k.at(k.at(even, c), i));
+                 k.store(k.half(pair, 1), k.at(k.at(odd, c), i));
+               }
+               return {};
+             });
       return {};
     });
     k.finish();

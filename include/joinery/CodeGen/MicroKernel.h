@@ -40,14 +40,14 @@ inline Operands pairOperands(const Isa &isa) {
 
 /// f32 contraction with `width` (16, 32, 48 or 64) columns:
 ///   (A: ptr, lda: i64, B: ptr, ldb: i64, C: ptr, ldc: i64, M: i64, K: i64,
-///    accumulate: i1, next: ptr)
+///    accumulate: i1, next: ptr, nextLanes: i64)
 ///   C[M][width] = (accumulate ? C : 0) + A[M][K] * B[K][width]
 /// Rows of A, B and C are contiguous. An element's bits depend on its row of A
 /// and its column of B only: not on M, not on the row's place. Cutting K into
 /// calls that accumulate does not change them either.
-/// Where `next` is not null, as much as the call reads of B is prefetched from
-/// there into the level-2 cache: the panel that the following call reads as B
-/// (its row stride is taken to be `width`). Up to three cache lines more are.
+/// Meanwhile `nextLanes` lanes of 32 bits from `next` on are prefetched into the
+/// level-2 cache: what the following call reads, or decodes, as B. Up to three
+/// cache lines more are.
 mlir::func::FuncOp getOrCreateGemm(mlir::ModuleOp module, const Isa &isa,
                                    int64_t width,
                                    Operands operands = Operands::F32);

@@ -218,7 +218,7 @@ void Attention::emitBlock(const Task &task, Value s0) {
                  b, loc, scoreGemm,
                  ValueRange{rows.at, rows.stride, panel, e.index(keyPanel),
                             e.offset(scoreTile, p, f32), e.index(scoreLanes),
-                            count, e.index(depthLanes), no, panel});
+                            count, e.index(depthLanes), no, panel, e.index(0)});
              return {};
            });
   };
@@ -270,7 +270,7 @@ void Attention::emitBlock(const Task &task, Value s0) {
           b, loc, getOrCreateGemm(module, e.target, part, operands),
           ValueRange{weights, weightStride, values, e.index(valueLanes),
                      e.offset(sums, e.index(d0), f32), e.index(sumLanes),
-                     count, lanes, later, values});
+                     count, lanes, later, values, e.index(0)});
       d0 += part;
     }
     return {};

@@ -102,6 +102,7 @@ void ContractionKernel::multiply(Value rowsAt, Value stride, Value panel,
                                  Value accumulate, Value next) {
   OpBuilder::InsertionGuard guard(e.b);
   Value width64 = e.index(width), rowDepth = e.index(depth);
+  Value panelLanes = e.index(lanesOf(depth) * width);
   if (decoded) {
     Value many = e.compare(arith::CmpIPredicate::sge, count,
                            e.index(e.target.decodeRows));
@@ -111,18 +112,17 @@ void ContractionKernel::multiply(Value rowsAt, Value stride, Value panel,
     func::CallOp::create(
         e.b, e.loc, getOrCreateDecodePairs(module, e.target),
         ValueRange{panel, decoded, width64, e.index(lanesOf(depth))});
-    Value none = LLVM::ZeroOp::create(e.b, e.loc, panel.getType());
     func::CallOp::create(e.b, e.loc, getOrCreateGemm(module, e.target, width),
                          ValueRange{rowsAt, stride, decoded, width64, c,
                                     e.index(ldc), count, rowDepth, accumulate,
-                                    none});
+                                    next, panelLanes});
     e.b.setInsertionPointToStart(&branches.getElseRegion().front());
   }
   func::CallOp::create(e.b, e.loc, gemm,
                        ValueRange{rowsAt, stride, panel, width64, c,
                                   e.index(ldc), count,
                                   e.index(packs() ? lanesOf(depth) : depth),
-                                  accumulate, next});
+                                  accumulate, next, panelLanes});
 }
 
 /// The epilogue over lanes [from, to) of a block whose results are at `results`,

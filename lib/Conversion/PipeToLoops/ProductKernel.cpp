@@ -139,7 +139,7 @@ void ProductKernel::multiply(const Keys &keys, Value row0, Value count,
                b, e.loc, gemm,
                ValueRange{rowsOf(left, row0), e.value(left.stride), panel,
                           e.index(width), tile, e.index(width), count,
-                          e.value(depth), accumulate, none});
+                          e.value(depth), accumulate, none, e.index(0)});
            return {};
          });
 }

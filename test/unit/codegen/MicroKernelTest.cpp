@@ -22,7 +22,7 @@ using mlir::func::FuncOp;
 namespace {
 
 using Gemm = void(const float *, int64_t, const float *, int64_t, float *,
-                  int64_t, int64_t, int64_t, bool, const float *);
+                  int64_t, int64_t, int64_t, bool, const float *, int64_t);
 
 std::vector<float> randomFloats(size_t count, unsigned seed) {
   std::mt19937 random(seed);
@@ -92,7 +92,7 @@ TEST_P(MicroKernels, Gemm) {
           auto next = randomFloats((k + 1) * width, 4);
           auto expected = c;
           gemm(a.data(), lda, b.data(), ldb, c.data(), ldc, m, k, accumulate,
-               m % 2 ? next.data() : nullptr);
+               next.data(), m % 2 * k * width);
           for (int64_t r = 0; r < m; ++r)
             for (int64_t n = 0; n < width; ++n) {
               double sum = accumulate ? expected[r * ldc + n] : 0;
@@ -121,20 +121,21 @@ TEST_P(MicroKernels, GemmBits) {
   constexpr int64_t m = 23, k = 203, width = 48;
   auto a = randomFloats(m * k, 5), b = randomFloats(k * width, 6);
   std::vector<float> whole(m * width), part(m * width);
-  gemm(a.data(), k, b.data(), width, whole.data(), width, m, k, false, nullptr);
+  gemm(a.data(), k, b.data(), width, whole.data(), width, m, k, false, nullptr,
+       0);
   for (int64_t first : {0, 1, 5})
     for (int64_t count = 1; first + count <= m; ++count) {
       gemm(a.data() + first * k, k, b.data(), width, part.data(), width, count,
-           k, false, nullptr);
+           k, false, nullptr, 0);
       ASSERT_EQ(0, std::memcmp(part.data(), whole.data() + first * width,
                                count * width * sizeof(float)))
           << count << " rows from " << first;
     }
   for (int64_t cut : {1, 48, 77, 200}) {
     gemm(a.data(), k, b.data(), width, part.data(), width, m, cut, false,
-         nullptr);
+         nullptr, 0);
     gemm(a.data() + cut, k, b.data() + cut * width, width, part.data(), width,
-         m, k - cut, true, nullptr);
+         m, k - cut, true, nullptr, 0);
     ASSERT_EQ(part, whole) << "cut at " << cut;
   }
 }
@@ -192,11 +193,11 @@ TEST_P(MicroKernels, GemmDecodesPairs) {
           auto c = randomFloats((m + 1) * ldc, 3);
           auto lanes = pairPanel(k, width, ldb, b);
           auto expected = c;
-          gemm(a.data(), lda, b.data(), width, expected.data(), ldc, m, k,
-               accumulate, nullptr);
           auto *panel = reinterpret_cast<const float *>(lanes.data());
+          gemm(a.data(), lda, b.data(), width, expected.data(), ldc, m, k,
+               accumulate, panel, m % 2 * ((k + 1) / 2) * width);
           decoding(a.data(), lda, panel, ldb, c.data(), ldc, m, k, accumulate,
-                   m % 2 ? panel : nullptr);
+                   panel, m % 2 * ((k + 1) / 2) * width);
           ASSERT_EQ(0, std::memcmp(expected.data(), c.data(),
                                    c.size() * sizeof(float)))
               << width << " wide, M=" << m << " K=" << k;
@@ -324,7 +325,7 @@ TEST_P(MicroKernels, GemmMultipliesPairs) {
           auto rows = reinterpret_cast<const float *>(packed.data());
           auto panel = reinterpret_cast<const float *>(lanes.data());
           gemm(rows, ldp, panel, ldb, c.data(), ldc, m, pairs, accumulate,
-               m % 2 ? panel : nullptr);
+               panel, m % 2 * pairs * width);
           for (int64_t r = 0; r < m; ++r)
             for (int64_t n = 0; n < width; ++n) {
               double sum = accumulate ? expected[r * ldc + n] : 0;
@@ -364,19 +365,20 @@ TEST_P(MicroKernels, PairBits) {
   auto *panel = reinterpret_cast<const float *>(b.data());
   std::vector<float> whole(m * width), part(m * width);
   gemm(rows, pairs, panel, width, whole.data(), width, m, pairs, false,
-       nullptr);
+       nullptr, 0);
   for (int64_t first : {0, 1, 5})
     for (int64_t count = 1; first + count <= m; count += 1 + count / 8) {
       gemm(rows + first * pairs, pairs, panel, width, part.data(), width, count,
-           pairs, false, nullptr);
+           pairs, false, nullptr, 0);
       ASSERT_EQ(0, std::memcmp(part.data(), whole.data() + first * width,
                                count * width * sizeof(float)))
           << count << " rows from " << first;
     }
   for (int64_t cut : {1, 48, 77, 100}) {
-    gemm(rows, pairs, panel, width, part.data(), width, m, cut, false, nullptr);
+    gemm(rows, pairs, panel, width, part.data(), width, m, cut, false, nullptr,
+         0);
     gemm(rows + cut, pairs, panel + cut * width, width, part.data(), width, m,
-         pairs - cut, true, nullptr);
+         pairs - cut, true, nullptr, 0);
     ASSERT_EQ(part, whole) << "cut at " << cut;
   }
 }
