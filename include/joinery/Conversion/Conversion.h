@@ -29,7 +29,8 @@ inline constexpr llvm::StringLiteral kMaskNode = "pipe.mask_node";
 
 /// Turns the planned function into kernels and their runs: every
 /// rel.materialize becomes a pipe.run, but those of tables. Kernels that are
-/// equal up to the names of columns are one.
+/// equal up to the names of columns and to constants are one: constants that not
+/// all of its runs share are tables, which the runs pass.
 mlir::LogicalResult fusePipelines(mlir::ModuleOp module);
 
 /// Marks what only products of bf16 read, for levels that have those: they store

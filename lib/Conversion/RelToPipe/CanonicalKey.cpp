@@ -6,16 +6,26 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Conversion/RelToPipe/CanonicalKey.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
 using namespace joinery;
 using namespace joinery::rel;
 
+/// Could an operand of the join take the constant's place? Not where more than
+/// arithmetic reads it, and conditions that are always true say so.
+static bool isLiftable(OpOperand &use) {
+  return isa<JoinOp>(use.getOwner()->getParentOp()) &&
+         isa<arith::ArithDialect>(use.getOwner()->getDialect()) &&
+         !use.get().getType().isInteger(1);
+}
+
 namespace {
 class KeyPrinter {
 public:
-  explicit KeyPrinter(llvm::raw_ostream &os) : os(os) {}
+  KeyPrinter(llvm::raw_ostream &os, SmallVectorImpl<OpOperand *> &uses)
+      : os(os), uses(uses) {}
 
   void print(pipe::KernelOp kernel) {
     os << kernel.getAlgorithm() << kernel.getDesignAttr() << "\n";
@@ -28,6 +38,7 @@ public:
 
 private:
   llvm::raw_ostream &os;
+  SmallVectorImpl<OpOperand *> &uses;
   std::map<std::string, unsigned> columns;
   llvm::DenseMap<Value, unsigned> values;
   llvm::DenseMap<Type, std::string> scalars;
@@ -80,10 +91,27 @@ private:
       os << column(name) << ",";
   }
 
+  /// Constants are a part of what reads them: whether two are one, and where
+  /// they are, depends on their values.
+  void print(OpOperand &operand) {
+    auto constant = operand.get().getDefiningOp<arith::ConstantOp>();
+    if (!constant) {
+      os << values.lookup(operand.get()) << ",";
+    } else if (isLiftable(operand)) {
+      scalar(constant.getType());
+      os << ",";
+      uses.push_back(&operand);
+    } else {
+      os << constant.getValue() << ",";
+    }
+  }
+
   void print(Operation &op) {
+    if (isa<arith::ConstantOp>(op))
+      return;
     os << op.getName() << "(";
-    for (Value operand : op.getOperands())
-      os << values.lookup(operand) << ",";
+    for (OpOperand &operand : op.getOpOperands())
+      print(operand);
     os << ")";
     if (auto rekey = dyn_cast<RekeyOp>(op)) {
       // In the order of the input's columns, whatever the order of the text.
@@ -136,9 +164,11 @@ private:
 };
 } // namespace
 
-std::string joinery::canonicalKey(pipe::KernelOp kernel) {
+std::string
+joinery::canonicalKey(pipe::KernelOp kernel,
+                      SmallVectorImpl<OpOperand *> &uses) {
   std::string text;
   llvm::raw_string_ostream os(text);
-  KeyPrinter(os).print(kernel);
+  KeyPrinter(os, uses).print(kernel);
   return text;
 }

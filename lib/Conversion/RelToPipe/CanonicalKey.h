@@ -13,8 +13,10 @@
 namespace joinery {
 
 /// Text that is equal for two kernels just if they are the same up to the names
-/// of columns, which are numbered in the order of their first appearance.
-std::string canonicalKey(pipe::KernelOp kernel);
+/// of columns, which are numbered in the order of their first appearance, and to
+/// the constants that `uses` are, in order: an argument could take their place.
+std::string canonicalKey(pipe::KernelOp kernel,
+                         llvm::SmallVectorImpl<mlir::OpOperand *> &uses);
 
 } // namespace joinery
 

@@ -7,6 +7,7 @@
 
 #include "joinery/Conversion/Conversion.h"
 #include "lib/Conversion/RelToPipe/CanonicalKey.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/IRMapping.h"
@@ -52,12 +53,70 @@ static std::string softmaxNode(Location loc) {
   return inner.empty() ? nodeName(loc) : inner;
 }
 
+namespace {
+/// A kernel and the runs of it, each with its constants where the kernel uses some.
+struct SharedKernel {
+  pipe::KernelOp kernel;
+  SmallVector<OpOperand *> uses;
+  SmallVector<pipe::RunOp> runs;
+  SmallVector<SmallVector<TypedAttr>> values;
+};
+} // namespace
+
+/// A constant that is not the same in all runs is an argument: layers of a
+/// quantised model differ in their scales and zero points.
+static void passConstants(SharedKernel &shared) {
+  OpBuilder b(shared.kernel.getContext());
+  Block &body = shared.kernel.getBody().front();
+  // Constants that are equal in each run are one argument.
+  std::map<SmallVector<const void *>, Value> arguments;
+  for (auto [i, use] : llvm::enumerate(shared.uses)) {
+    SmallVector<const void *> key;
+    for (const auto &values : shared.values)
+      key.push_back(values[i].getAsOpaquePointer());
+    if (llvm::all_equal(key))
+      continue;
+    Operation *constant = use->get().getDefiningOp();
+    Location loc = constant->getLoc();
+    Type element = use->get().getType();
+    Value &argument = arguments[key];
+    if (!argument) {
+      RelType scalar =
+          RelType::get({}, element).withLayout(b.getArrayAttr({}));
+      argument = body.addArgument(scalar, loc);
+      for (auto [run, values] : llvm::zip(shared.runs, shared.values)) {
+        b.setInsertionPoint(run);
+        Value value = JoinOp::create(
+            b, loc, ValueRange{}, element,
+            [&](OpBuilder &inner, Location, ValueRange) -> Value {
+              return arith::ConstantOp::create(inner, loc, values[i]);
+            });
+        value = MaterializeOp::create(b, loc, scalar, value,
+                                      b.getStringAttr("table"),
+                                      DictionaryAttr());
+        run.getInputsMutable().append(value);
+      }
+    }
+    auto join = cast<JoinOp>(use->getOwner()->getParentOp());
+    auto known = llvm::find(join.getInputs(), argument);
+    unsigned operand = known - join.getInputs().begin();
+    if (known == join.getInputs().end()) {
+      join.getInputsMutable().append(argument);
+      join.getBody().addArgument(element, loc);
+    }
+    use->set(join.getBody().getArgument(operand));
+    if (constant->use_empty())
+      constant->erase();
+  }
+}
+
 LogicalResult joinery::fusePipelines(ModuleOp module) {
   auto function = module.lookupSymbol<func::FuncOp>("main");
   if (!function)
     return module.emitError("there is no function @main to fuse");
   OpBuilder b(module.getContext());
-  std::map<std::string, pipe::KernelOp> kernels;
+  std::map<std::string, unsigned> numbers;
+  std::vector<SharedKernel> kernels;
   SmallVector<MaterializeOp> breakers;
   for (Operation &op : function.getBody().front())
     if (auto breaker = dyn_cast<MaterializeOp>(op);
@@ -81,13 +140,23 @@ LogicalResult joinery::fusePipelines(ModuleOp module) {
       b.clone(*op, mapping);
     pipe::YieldOp::create(b, breaker.getLoc(),
                           mapping.lookup(breaker.getResult()));
-    auto [it, fresh] = kernels.try_emplace(canonicalKey(kernel), kernel);
-    if (!fresh)
+    SmallVector<OpOperand *> uses;
+    auto [it, fresh] =
+        numbers.try_emplace(canonicalKey(kernel, uses), kernels.size());
+    SmallVector<TypedAttr> values;
+    for (OpOperand *use : uses)
+      values.push_back(use->get().getDefiningOp<arith::ConstantOp>().getValue());
+    if (fresh)
+      kernels.push_back({kernel, uses, {}, {}});
+    else
       kernel.erase();
+    SharedKernel &shared = kernels[it->second];
     b.setInsertionPoint(breaker);
     auto run = pipe::RunOp::create(b, breaker.getLoc(), breaker.getType(),
-                                   it->second.getSymName(),
+                                   shared.kernel.getSymName(),
                                    leaves.getArrayRef());
+    shared.runs.push_back(run);
+    shared.values.push_back(std::move(values));
     // Layers share the kernel and its check, not the node.
     for (Operation *op : ops)
       if (auto fold = dyn_cast<AggregateOp>(op); fold && fold.getMask())
@@ -95,6 +164,8 @@ LogicalResult joinery::fusePipelines(ModuleOp module) {
     breaker.replaceAllUsesWith(run.getResult());
     breaker.erase();
   }
+  for (SharedKernel &shared : kernels)
+    passConstants(shared);
   // What was only read inside pipelines is dead now.
   for (Operation &op : llvm::make_early_inc_range(
            llvm::reverse(function.getBody().front())))
