@@ -223,10 +223,11 @@ private:
             merge(state[0], data<T>(lanes)[i]);
         }
       }
+      const Format format = element;
       for (int64_t i = 0; i < n; ++i) {
         T value = state[i];
         if constexpr (!std::is_same_v<T, double>)
-          value = wrapTo(value, element);
+          value = wrapTo(value, format);
         out[offset + i * stride] = value;
       }
     });

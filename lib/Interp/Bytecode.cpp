@@ -51,8 +51,9 @@ template <typename F> static void binaryI(const Step &s, const Registers &r,
                                           int64_t n) {
   const int64_t *a = r[s.a].i(), *b = r[s.b].i();
   int64_t *out = r[s.result].i();
+  const Format to = s.to;
   for (int64_t i = 0; i < n; ++i)
-    out[i] = wrapTo(F()(a[i], b[i]), s.to);
+    out[i] = wrapTo(F()(a[i], b[i]), to);
 }
 template <typename F> static void testI(const Step &s, const Registers &r,
                                         int64_t n) {
@@ -128,20 +129,20 @@ static Kernel kernelOf(arith::CmpIPredicate predicate) {
 }
 
 /// The unsigned value of an integer that is held sign-extended.
-static uint64_t unsignedOf(int64_t x, Type type) {
-  unsigned bits = type.getIntOrFloatBitWidth();
-  return bits >= 64 ? uint64_t(x) : uint64_t(x) & ((uint64_t(1) << bits) - 1);
+static uint64_t unsignedOf(int64_t x, Format format) {
+  int unused = 64 - format.bits;
+  return uint64_t(x) << unused >> unused;
 }
 /// Saturates to the unsigned range of the type; held sign-extended like all.
-static int64_t toUnsigned(double x, Type type) {
-  double last = std::ldexp(1.0, type.getIntOrFloatBitWidth()) - 1;
+static int64_t toUnsigned(double x, Format format) {
+  double last = std::ldexp(1.0, format.bits) - 1;
   if (!(x > 0))
     return 0;
-  return wrapTo(x >= last ? -1 : wrapping(static_cast<uint64_t>(x)), type);
+  return wrapTo(x >= last ? -1 : wrapping(static_cast<uint64_t>(x)), format);
 }
 /// i1 is held as 0 and 1; read as signed, 1 is -1.
-static int64_t signedOf(int64_t x, Type type) {
-  return type.isInteger(1) ? -x : x;
+static int64_t signedOf(int64_t x, Format format) {
+  return format.bits == 1 ? -x : x;
 }
 
 template <typename F> static void convert(const Step &s, const Registers &r,
@@ -152,6 +153,7 @@ template <typename F> static void convert(const Step &s, const Registers &r,
   convert<decltype([](const Step &s, const Registers &r, int64_t n) {          \
     const auto *in = r[s.a].IN();                                              \
     auto *out = r[s.result].OUT();                                             \
+    [[maybe_unused]] const Format from = s.from, to = s.to;                    \
     for (int64_t i = 0; i < n; ++i) {                                          \
       auto a = in[i];                                                          \
       out[i] = EXPR;                                                           \
@@ -213,10 +215,12 @@ static Kernel kernelOf(Operation &op) {
       .Case([](arith::ShRUIOp) {
         return Kernel(convert<decltype([](const Step &s, const Registers &r,
                                           int64_t n) {
+          const Format to = s.to;
+          const int64_t *values = r[s.a].i(), *shifts = r[s.b].i();
+          int64_t *out = r[s.result].i();
           for (int64_t i = 0; i < n; ++i) {
-            uint64_t by = r[s.b].i()[i];
-            uint64_t a = unsignedOf(r[s.a].i()[i], s.to);
-            r[s.result].i()[i] = wrapTo(by < 64 ? a >> by : 0, s.to);
+            uint64_t by = shifts[i], a = unsignedOf(values[i], to);
+            out[i] = wrapTo(by < 64 ? a >> by : 0, to);
           }
         })>);
       })
@@ -230,27 +234,31 @@ static Kernel kernelOf(Operation &op) {
       })
       .Case([](arith::ExtFOp) { return Kernel(UNARY_F(a)); })
       .Case([](arith::TruncFOp) {
-        return Kernel(CONVERT(f, f, roundTo(a, s.to)));
+        return Kernel(convert<decltype([](const Step &s, const Registers &r,
+                                          int64_t n) {
+          std::copy_n(r[s.a].f(), n, r[s.result].f());
+          roundLanes(r[s.result].f(), n, s.to);
+        })>);
       })
       .Case([](arith::SIToFPOp) {
-        return Kernel(CONVERT(i, f, double(signedOf(a, s.from))));
+        return Kernel(CONVERT(i, f, double(signedOf(a, from))));
       })
       .Case([](arith::UIToFPOp) {
-        return Kernel(CONVERT(i, f, double(unsignedOf(a, s.from))));
+        return Kernel(CONVERT(i, f, double(unsignedOf(a, from))));
       })
       .Case([](arith::FPToSIOp) {
-        return Kernel(CONVERT(f, i, toInteger(a, s.to)));
+        return Kernel(CONVERT(f, i, toInteger(a, to)));
       })
       .Case([](arith::FPToUIOp) {
-        return Kernel(CONVERT(f, i, toUnsigned(a, s.to)));
+        return Kernel(CONVERT(f, i, toUnsigned(a, to)));
       })
       .Case([](arith::ExtSIOp) {
-        return Kernel(CONVERT(i, i, wrapTo(signedOf(a, s.from), s.to)));
+        return Kernel(CONVERT(i, i, wrapTo(signedOf(a, from), to)));
       })
       .Case([](arith::ExtUIOp) {
-        return Kernel(CONVERT(i, i, wrapTo(unsignedOf(a, s.from), s.to)));
+        return Kernel(CONVERT(i, i, wrapTo(unsignedOf(a, from), to)));
       })
-      .Case([](arith::TruncIOp) { return Kernel(CONVERT(i, i, wrapTo(a, s.to))); })
+      .Case([](arith::TruncIOp) { return Kernel(CONVERT(i, i, wrapTo(a, to))); })
       .Case([](math::ExpOp) { return Kernel(UNARY_F(std::exp(a))); })
       .Case([](math::Exp2Op) { return Kernel(UNARY_F(std::exp2(a))); })
       .Case([](math::ExpM1Op) { return Kernel(UNARY_F(std::expm1(a))); })
@@ -283,7 +291,7 @@ static Kernel kernelOf(Operation &op) {
       .Case([](math::AbsFOp) { return Kernel(UNARY_F(std::fabs(a))); })
       .Case([](math::AbsIOp) {
         return Kernel(CONVERT(i, i, wrapTo(a < 0 ? wrapping(-uint64_t(a)) : a,
-                                           s.to)));
+                                           to)));
       })
       .Case([](math::IsNaNOp) { return Kernel(CONVERT(f, i, std::isnan(a))); })
       .Case([](math::IsInfOp) { return Kernel(CONVERT(f, i, std::isinf(a))); })
@@ -375,7 +383,7 @@ FailureOr<Bytecode> Bytecode::compile(Block &block, bool roundSteps) {
     step.from = op.getOperand(0).getType();
     step.to = op.getResult(0).getType();
     step.round =
-        isa<FloatType>(step.to) && (roundSteps || isDiscretized(&op));
+        step.to.isFloat() && (roundSteps || isDiscretized(&op));
     step.result = home(op.getResult(0));
     code.steps.push_back(step);
   }

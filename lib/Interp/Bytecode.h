@@ -15,13 +15,30 @@
 
 namespace joinery::interp {
 
-/// The value that `type` holds for `x`, to nearest even; integers wrap.
-double roundTo(double x, mlir::Type type);
-int64_t wrapTo(int64_t x, mlir::Type type);
-/// The same for many values at once.
-void roundLanes(double *x, int64_t n, mlir::Type type);
-/// Conversion to an integer type saturates; NaN gives 0.
-int64_t toInteger(double x, mlir::Type type);
+/// What arithmetic asks of an element type. MLIR's queries take longer than the
+/// arithmetic itself.
+struct Format {
+  enum Kind { F64, F32, F16, BF16, OtherFloat, Integer };
+  Kind kind = Integer;
+  int bits = 64;
+  bool isUnsigned = false; // i1 too: it is held as 0 and 1
+
+  Format() = default;
+  Format(mlir::Type type);
+  bool isFloat() const { return kind != Integer; }
+};
+
+/// The integer that the format holds for `x`, which wraps.
+inline int64_t wrapTo(int64_t x, Format format) {
+  int unused = 64 - format.bits;
+  uint64_t high = static_cast<uint64_t>(x) << unused;
+  return format.isUnsigned ? static_cast<int64_t>(high >> unused)
+                           : static_cast<int64_t>(high) >> unused;
+}
+/// The values that the format holds for `x`, to nearest even.
+void roundLanes(double *x, int64_t n, Format format);
+/// Conversion to an integer saturates; NaN gives 0.
+int64_t toInteger(double x, Format format);
 
 /// Room for the values of one block: doubles or integers, never both.
 class Lanes {
@@ -38,7 +55,7 @@ private:
 struct Step {
   void (*kernel)(const Step &, const std::vector<Lanes> &, int64_t n);
   unsigned result, a = 0, b = 0, c = 0;
-  mlir::Type from, to;
+  Format from, to;
   bool round = false;
 };
 

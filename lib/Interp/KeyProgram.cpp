@@ -88,6 +88,22 @@ Key KeyProgram::factor(const Factor &factor, const Key *keys, int64_t n,
                  : Key{a.base - first * b.base, a.step, nullptr};
   }
   int64_t *lanes = arena.allocate();
+  if (divides && !a.lanes && b.isUniform() && b.base > 0) {
+    // Step by step: no division for each lane.
+    int64_t by = b.base, quotient = llvm::divideFloorSigned(a.base, by);
+    int64_t rest = a.base - quotient * by;
+    int64_t whole = llvm::divideFloorSigned(a.step, by);
+    int64_t part = a.step - whole * by;
+    bool floors = factor.kind == SymExpr::Atom::FloorDiv;
+    for (int64_t i = 0; i < n; ++i) {
+      lanes[i] = floors ? quotient : rest;
+      rest += part;
+      bool carry = rest >= by;
+      rest -= carry ? by : 0;
+      quotient += whole + carry;
+    }
+    return {0, 0, lanes};
+  }
   for (int64_t i = 0; i < n; ++i)
     lanes[i] = apply(factor.kind, a.at(i), b.at(i));
   return {0, 0, lanes};
@@ -110,14 +126,32 @@ Key KeyProgram::evaluate(const Key *keys, int64_t n, KeyArena &arena) const {
         product = {0, 0, lanes};
       }
     }
-    if (!sum.lanes && !product.lanes) {
-      sum = {sum.base + product.base, sum.step + product.step, nullptr};
-    } else {
-      int64_t *lanes = arena.allocate();
-      for (int64_t i = 0; i < n; ++i)
-        lanes[i] = sum.at(i) + product.at(i);
-      sum = {0, 0, lanes};
-    }
+    addScaled(sum, product, 1, n, arena);
   }
   return sum;
+}
+
+void interp::addScaled(Key &sum, const Key &x, int64_t factor, int64_t n,
+                       KeyArena &arena) {
+  if (!sum.lanes && !x.lanes) {
+    sum.base += factor * x.base;
+    sum.step += factor * x.step;
+    return;
+  }
+  int64_t *lanes = arena.allocate();
+  auto add = [&](auto a, auto b) {
+    for (int64_t i = 0; i < n; ++i)
+      lanes[i] = a(i) + factor * b(i);
+  };
+  auto affine = [](Key key) {
+    return [=](int64_t i) { return key.base + key.step * i; };
+  };
+  auto stored = [](Key key) { return [=](int64_t i) { return key.lanes[i]; }; };
+  if (!sum.lanes)
+    add(affine(sum), stored(x));
+  else if (!x.lanes)
+    add(stored(sum), affine(x));
+  else
+    add(stored(sum), stored(x));
+  sum = {0, 0, lanes};
 }

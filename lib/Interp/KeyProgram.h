@@ -42,6 +42,10 @@ private:
   size_t used = 0;
 };
 
+/// Adds factor * x to each of the n keys of `sum`.
+void addScaled(Key &sum, const Key &x, int64_t factor, int64_t n,
+               KeyArena &arena);
+
 /// A key expression whose extents are bound; its symbols are positions in the
 /// key vector of a block.
 class KeyProgram {

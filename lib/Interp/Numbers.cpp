@@ -41,52 +41,46 @@ static float fromBits(uint32_t bits) {
   return x;
 }
 
-double interp::roundTo(double x, Type type) {
-  if (type.isF64())
-    return x;
-  if (type.isF32())
-    return static_cast<float>(x);
-  if (type.isF16())
-    return roundBits(x, 11, -14, 65504.0);
+Format::Format(Type type) : bits(type.getIntOrFloatBitWidth()) {
+  if (isa<FloatType>(type))
+    kind = type.isF64()    ? F64
+           : type.isF32()  ? F32
+           : type.isF16()  ? F16
+           : type.isBF16() ? BF16
+                           : OtherFloat;
+  else
+    isUnsigned = bits == 1 || type.isUnsignedInteger();
+}
+
+static double toBFloat(double x) {
   // Weights are f32 numbers: their upper halves do.
-  if (float single = static_cast<float>(x); type.isBF16() && single == x) {
-    uint32_t bits = (toBits(single) + 0x7fff + (toBits(single) >> 16 & 1));
+  if (float single = static_cast<float>(x); single == x) {
+    uint32_t bits = toBits(single) + 0x7fff + (toBits(single) >> 16 & 1);
     return fromBits(bits & 0xffff0000);
   }
-  if (type.isBF16())
-    return roundBits(x, 8, -126, 3.3895313892515355e38);
-  return x;
+  return roundBits(x, 8, -126, 3.3895313892515355e38);
 }
 
-void interp::roundLanes(double *x, int64_t n, Type type) {
-  if (type.isF64())
-    return;
-  if (type.isF32()) {
+void interp::roundLanes(double *x, int64_t n, Format format) {
+  auto each = [&](auto round) {
     for (int64_t i = 0; i < n; ++i)
-      x[i] = static_cast<float>(x[i]);
-    return;
-  }
-  for (int64_t i = 0; i < n; ++i)
-    x[i] = roundTo(x[i], type);
+      x[i] = round(x[i]);
+  };
+  if (format.kind == Format::F32)
+    each([](double x) { return static_cast<float>(x); });
+  else if (format.kind == Format::F16)
+    each([](double x) { return roundBits(x, 11, -14, 65504.0); });
+  else if (format.kind == Format::BF16)
+    each(toBFloat);
 }
 
-int64_t interp::wrapTo(int64_t x, Type type) {
-  unsigned bits = type.getIntOrFloatBitWidth();
-  if (bits >= 64)
-    return x;
-  uint64_t low = static_cast<uint64_t>(x) & ((uint64_t(1) << bits) - 1);
-  if (bits == 1 || type.isUnsignedInteger())
-    return low;
-  return static_cast<int64_t>(low << (64 - bits)) >> (64 - bits);
-}
-
-int64_t interp::toInteger(double x, Type type) {
+int64_t interp::toInteger(double x, Format format) {
   if (std::isnan(x))
     return 0;
-  unsigned bits = type.getIntOrFloatBitWidth();
+  int bits = format.bits;
   if (bits == 1)
     return x != 0;
-  bool isUnsigned = type.isUnsignedInteger();
+  bool isUnsigned = format.isUnsigned;
   double low = isUnsigned ? 0 : -std::ldexp(1.0, bits - 1);
   double high = std::ldexp(1.0, isUnsigned ? bits : bits - 1);
   x = std::trunc(x);

@@ -50,38 +50,67 @@ static FailureOr<Digit> parseDigit(StringRef text, const Node &node) {
   return digit;
 }
 
-/// Appends `n` values in their stored form.
-static void store(const Lanes &lanes, int64_t n, Type type, bool isFloat,
-                  const int64_t *inside, std::vector<char> &out) {
-  unsigned bits = type.getIntOrFloatBitWidth(), width = (bits + 7) / 8;
-  size_t start = out.size();
-  out.resize(start + n * width);
-  char *to = out.data() + start;
-  for (int64_t i = 0; i < n; ++i, to += width) {
+/// Converts the values that are `inside` and writes them `stride` elements apart.
+template <typename T, typename From, typename F>
+static void storeEach(const From *values, int64_t n, const int64_t *inside,
+                      char *to, int64_t stride, F convert) {
+  for (int64_t i = 0; i < n; ++i) {
     if (inside && !inside[i])
-      continue; // resize() wrote zeros
-    uint64_t raw = 0;
-    if (!isFloat) {
-      raw = lanes.i()[i];
-    } else if (bits == 32) {
-      float x = lanes.f()[i];
-      std::memcpy(&raw, &x, 4);
-    } else if (bits == 64) {
-      std::memcpy(&raw, &lanes.f()[i], 8);
-    } else if (float f = lanes.f()[i]; type.isBF16() && f == lanes.f()[i]) {
-      // The upper half of an f32, rounded to nearest and to even.
-      uint32_t single;
-      std::memcpy(&single, &f, 4);
-      raw = (single + 0x7fff + (single >> 16 & 1)) >> 16;
-    } else {
-      bool lossy;
-      APFloat x(lanes.f()[i]);
-      x.convert(cast<FloatType>(type).getFloatSemantics(),
-                APFloat::rmNearestTiesToEven, &lossy);
-      raw = x.bitcastToAPInt().getZExtValue();
-    }
-    std::memcpy(to, &raw, width); // little-endian
+      continue;
+    T x = convert(values[i]);
+    std::memcpy(to + i * stride * int64_t(sizeof(T)), &x, sizeof(T));
   }
+}
+
+/// Writes `n` values in their stored form, little-endian; leaves out what is not
+/// `inside`.
+static void store(const Lanes &lanes, int64_t n, Type type, Format format,
+                  const int64_t *inside, char *to, int64_t stride) {
+  auto floats = [&]<typename T>(auto convert, T) {
+    storeEach<T>(lanes.f(), n, inside, to, stride, convert);
+  };
+  auto integers = [&]<typename T>(T) {
+    storeEach<T>(lanes.i(), n, inside, to, stride,
+                 [](int64_t x) { return static_cast<T>(x); });
+  };
+  switch (format.kind) {
+  case Format::F64:
+    return floats([](double x) { return x; }, double());
+  case Format::F32:
+    return floats([](double x) { return static_cast<float>(x); }, float());
+  case Format::BF16:
+    roundLanes(lanes.f(), n, format);
+    return floats(
+        [](double x) {
+          float single = static_cast<float>(x);
+          uint32_t bits;
+          std::memcpy(&bits, &single, 4);
+          return static_cast<uint16_t>(bits >> 16);
+        },
+        uint16_t());
+  case Format::F16:
+  case Format::OtherFloat: {
+    auto convert = [&](double x) {
+      bool lossy;
+      APFloat value(x);
+      value.convert(cast<FloatType>(type).getFloatSemantics(),
+                    APFloat::rmNearestTiesToEven, &lossy);
+      return value.bitcastToAPInt().getZExtValue();
+    };
+    return format.bits > 8 ? floats(convert, uint16_t())
+                           : floats(convert, uint8_t());
+  }
+  case Format::Integer:
+    break;
+  }
+  if (format.bits > 32)
+    integers(uint64_t());
+  else if (format.bits > 16)
+    integers(uint32_t());
+  else if (format.bits > 8)
+    integers(uint16_t());
+  else
+    integers(uint8_t());
 }
 
 /// Padded lanes read the last key, and `inside` says that they are padding.
@@ -142,44 +171,49 @@ joinery::packConstant(Value value, rel::RelType stored, TableReader &tables,
     }
   }
 
-  // The innermost digits that fill a block become its lanes; their part of
-  // every column's key is the same in each block.
+  // The innermost digits make a block. It is evaluated along its longest digit,
+  // whose keys are affine, once for each combination of the others.
   size_t inner = digits.size();
   int64_t lanes = 1;
   while (inner > 0 && lanes * digits[inner - 1].extent <= blockLanes &&
          (lanes < 64 || inner == digits.size()))
     lanes *= digits[--inner].extent;
-  bool split = inner == digits.size() && !digits.empty();
-  int64_t width = split ? digits.back().extent : 1; // run in pieces
-  if (split)
-    --inner;
-  std::vector<std::vector<int64_t>> offsets(
-      node.columns.size(), std::vector<int64_t>(blockLanes, 0));
-  std::vector<int64_t> innerExtents;
-  if (!split)
-    for (const Digit &digit : ArrayRef(digits).drop_front(inner))
-      innerExtents.push_back(digit.extent);
-  int64_t lane = 0;
-  if (!split)
-    for (Odometer at(innerExtents); !at.done(); at.next(), ++lane)
-      for (size_t d = inner; d < digits.size(); ++d)
-        offsets[digits[d].column][lane] += at.at()[d - inner] * digits[d].divisor;
+  if (inner == digits.size() && inner > 0)
+    --inner; // one digit, evaluated in pieces
+  size_t longest = inner;
+  for (size_t d = inner; d < digits.size(); ++d)
+    if (digits[d].extent >= digits[longest].extent)
+      longest = d;
+  Digit run{-1};
+  int64_t stride = 1; // of the run's elements in the block
+  if (!digits.empty())
+    run = digits[longest];
+  for (size_t d = longest + 1; d < digits.size(); ++d)
+    stride *= digits[d].extent;
 
-  // A column's lanes are affine where one digit of it varies alone.
-  SmallVector<int64_t> steps;
-  SmallVector<bool> affine;
-  for (auto [c, offset] : llvm::enumerate(offsets)) {
-    bool runs = split && digits.back().column == static_cast<int>(c);
-    int64_t step = runs ? digits.back().divisor : lanes > 1 ? offset[1] : 0;
-    steps.push_back(step);
-    bool &isAffine = affine.emplace_back(true);
-    for (int64_t i = 0; !split && i < lanes && isAffine; ++i)
-      isAffine = offset[i] == step * i;
+  struct Part {
+    int64_t position = 0; // in the block
+    SmallVector<int64_t, 8> keys;
+  };
+  std::vector<int64_t> otherExtents;
+  for (size_t d = inner; d < digits.size(); ++d)
+    otherExtents.push_back(d == longest ? 1 : digits[d].extent);
+  std::vector<Part> parts;
+  for (Odometer at(otherExtents); !at.done(); at.next()) {
+    Part part;
+    part.keys.assign(node.columns.size(), 0);
+    for (size_t d = inner; d < digits.size(); ++d) {
+      part.position = part.position * digits[d].extent + at.at()[d - inner];
+      part.keys[digits[d].column] += at.at()[d - inner] * digits[d].divisor;
+    }
+    parts.push_back(std::move(part));
   }
 
   std::vector<int64_t> outerExtents;
   for (const Digit &digit : ArrayRef(digits).take_front(inner))
     outerExtents.push_back(digit.extent);
+  const Format format = type;
+  const int64_t width = (format.bits + 7) / 8;
   Lanes out;
   std::vector<char> bytes;
   bytes.reserve(chunk + blockLanes * 8);
@@ -191,27 +225,29 @@ joinery::packConstant(Value value, rel::RelType stored, TableReader &tables,
     return result;
   };
   for (Odometer at(outerExtents); !at.done(); at.next())
-    for (int64_t first = 0; first < width; first += blockLanes) {
-      size_t mark = machine.arena.mark();
-      int64_t n = split ? std::min(blockLanes, width - first) : lanes;
-      SmallVector<Key, 8> keys(node.columns.size());
-      for (size_t d = 0; d < inner; ++d)
-        keys[digits[d].column].base += at.at()[d] * digits[d].divisor;
-      int64_t *inside = nullptr;
-      for (size_t c = 0; c < keys.size(); ++c) {
-        int64_t base = keys[c].base + (split ? first * steps[c] : 0);
-        keys[c] = {base, steps[c], nullptr};
-        if (!affine[c]) {
-          int64_t *lanesAt = machine.arena.allocate();
-          for (int64_t i = 0; i < n; ++i)
-            lanesAt[i] = base + offsets[c][i];
-          keys[c] = {0, 0, lanesAt};
+    for (int64_t first = 0; first < run.extent; first += blockLanes) {
+      int64_t n = std::min(blockLanes, run.extent - first);
+      size_t start = bytes.size();
+      bytes.resize(start + parts.size() * n * width); // padding is zero
+      for (const Part &part : parts) {
+        size_t mark = machine.arena.mark();
+        SmallVector<Key, 8> keys;
+        for (int64_t key : part.keys)
+          keys.push_back({key, 0, nullptr});
+        for (size_t d = 0; d < inner; ++d)
+          keys[digits[d].column].base += at.at()[d] * digits[d].divisor;
+        if (run.column >= 0) {
+          keys[run.column].base += first * run.divisor;
+          keys[run.column].step = run.divisor;
         }
-        clampPadding(keys[c], n, node.extents[c], inside, machine.arena);
+        int64_t *inside = nullptr;
+        for (size_t c = 0; c < keys.size(); ++c)
+          clampPadding(keys[c], n, node.extents[c], inside, machine.arena);
+        node.evaluate(keys.data(), n, out);
+        store(out, n, type, format, inside,
+              bytes.data() + start + part.position * width, stride);
+        machine.arena.release(mark);
       }
-      node.evaluate(keys.data(), n, out);
-      store(out, n, type, node.isFloat(), inside, bytes);
-      machine.arena.release(mark);
       if (failed(machine.check()) || failed(flush(false)))
         return failure();
     }

@@ -55,49 +55,69 @@ namespace {
 Key offsetOf(const Key *keys, ArrayRef<int64_t> strides, int64_t n,
              KeyArena &arena) {
   Key sum;
-  for (auto [i, stride] : llvm::enumerate(strides)) {
-    const Key &key = keys[i];
-    if (!key.lanes && !sum.lanes) {
-      sum.base += key.base * stride;
-      sum.step += key.step * stride;
-      continue;
-    }
-    int64_t *lanes = arena.allocate();
-    for (int64_t l = 0; l < n; ++l)
-      lanes[l] = sum.at(l) + key.at(l) * stride;
-    sum = {0, 0, lanes};
-  }
+  for (bool stored : {false, true}) // what is affine first: it needs no lanes
+    for (auto [i, stride] : llvm::enumerate(strides))
+      if ((keys[i].lanes != nullptr) == stored)
+        addScaled(sum, keys[i], stride, n, arena);
   return sum;
 }
 
-template <typename T> double loadFloat(const char *at) {
-  T x;
-  std::memcpy(&x, at, sizeof(T));
-  return x;
-}
-double loadHalf(const char *at) {
-  uint16_t bits;
-  std::memcpy(&bits, at, 2);
+double halfToDouble(uint16_t bits) {
   int exponent = (bits >> 10) & 31, fraction = bits & 1023;
   double x = exponent == 31 ? (fraction ? std::nan("") : HUGE_VAL)
              : exponent     ? std::ldexp(1024 + fraction, exponent - 25)
                             : std::ldexp(fraction, -24);
   return bits & 0x8000 ? -x : x;
 }
-double loadBFloat(const char *at) {
-  uint16_t bits;
-  std::memcpy(&bits, at, 2);
+double bfloatToDouble(uint16_t bits) {
   uint32_t wide = uint32_t(bits) << 16;
   float x;
   std::memcpy(&x, &wide, 4);
   return x;
 }
-template <typename T> int64_t loadInteger(const char *at) {
-  T x;
-  std::memcpy(&x, at, sizeof(T));
-  return x;
+
+/// `convert` of the elements of type T that lie at the keys.
+template <typename T, typename To, typename F>
+void gather(const char *from, const Key &offset, int64_t n, To *to,
+            F convert) {
+  auto at = [&](int64_t index) {
+    T x;
+    std::memcpy(&x, from + index * int64_t(sizeof(T)), sizeof(T));
+    return convert(x);
+  };
+  if (offset.lanes)
+    for (int64_t i = 0; i < n; ++i)
+      to[i] = at(offset.lanes[i]);
+  else if (offset.step == 1)
+    for (int64_t i = 0; i < n; ++i)
+      to[i] = at(offset.base + i);
+  else
+    for (int64_t i = 0; i < n; ++i)
+      to[i] = at(offset.base + offset.step * i);
 }
-int64_t loadBool(const char *at) { return *at != 0; }
+
+template <typename T>
+void gatherFloats(const char *from, const Key &offset, int64_t n,
+                  const Lanes &out) {
+  gather<T>(from, offset, n, out.f(), [](T x) { return double(x); });
+}
+template <typename T>
+void gatherIntegers(const char *from, const Key &offset, int64_t n,
+                    const Lanes &out) {
+  gather<T>(from, offset, n, out.i(), [](T x) { return int64_t(x); });
+}
+void gatherHalves(const char *from, const Key &offset, int64_t n,
+                  const Lanes &out) {
+  gather<uint16_t>(from, offset, n, out.f(), halfToDouble);
+}
+void gatherBFloats(const char *from, const Key &offset, int64_t n,
+                   const Lanes &out) {
+  gather<uint16_t>(from, offset, n, out.f(), bfloatToDouble);
+}
+void gatherBools(const char *from, const Key &offset, int64_t n,
+                 const Lanes &out) {
+  gather<char>(from, offset, n, out.i(), [](char x) { return int64_t(x != 0); });
+}
 
 /// Values in their stored form, row-major.
 class StoredNode : public Node {
@@ -109,55 +129,55 @@ public:
     int64_t stride = 1;
     for (size_t i = extents.size(); i--; stride *= extents[i])
       strides[i] = stride;
-    width = (element.getIntOrFloatBitWidth() + 7) / 8;
-    bool isUnsigned = element.isUnsignedInteger();
-    unsigned bits = element.getIntOrFloatBitWidth();
-    if (element.isF32())
-      floats = loadFloat<float>;
-    else if (element.isF64())
-      floats = loadFloat<double>;
-    else if (element.isF16())
-      floats = loadHalf;
-    else if (element.isBF16())
-      floats = loadBFloat;
-    else if (bits == 1)
-      integers = loadBool;
-    else if (bits == 8)
-      integers = isUnsigned ? loadInteger<uint8_t> : loadInteger<int8_t>;
-    else if (bits == 16)
-      integers = isUnsigned ? loadInteger<uint16_t> : loadInteger<int16_t>;
-    else if (bits == 32)
-      integers = isUnsigned ? loadInteger<uint32_t> : loadInteger<int32_t>;
-    else if (bits == 64)
-      integers = loadInteger<int64_t>;
-    return success(floats || integers);
+    load = loadOf(element);
+    return success(load);
   }
 
   void evaluate(const Key *keys, int64_t n, const Lanes &out) override {
     size_t mark = arena.mark();
-    Key offset = offsetOf(keys, strides, n, arena);
-    if (element.isF32() && !offset.lanes) {
-      // The common case of weights, inlined.
-      const char *at = bytes.data() + offset.base * 4;
-      for (int64_t i = 0; i < n; ++i, at += offset.step * 4)
-        out.f()[i] = loadFloat<float>(at);
-    } else if (floats) {
-      for (int64_t i = 0; i < n; ++i)
-        out.f()[i] = floats(bytes.data() + offset.at(i) * width);
-    } else {
-      for (int64_t i = 0; i < n; ++i)
-        out.i()[i] = integers(bytes.data() + offset.at(i) * width);
-    }
+    load(bytes.data(), offsetOf(keys, strides, n, arena), n, out);
     arena.release(mark);
   }
 
 private:
+  using Load = void (*)(const char *, const Key &, int64_t, const Lanes &);
+
+  /// Null where there is none.
+  static Load loadOf(Format format) {
+    switch (format.kind) {
+    case Format::F64:
+      return gatherFloats<double>;
+    case Format::F32:
+      return gatherFloats<float>;
+    case Format::F16:
+      return gatherHalves;
+    case Format::BF16:
+      return gatherBFloats;
+    case Format::OtherFloat:
+      return nullptr;
+    case Format::Integer:
+      break;
+    }
+    bool isUnsigned = format.isUnsigned;
+    switch (format.bits) {
+    case 1:
+      return gatherBools;
+    case 8:
+      return isUnsigned ? gatherIntegers<uint8_t> : gatherIntegers<int8_t>;
+    case 16:
+      return isUnsigned ? gatherIntegers<uint16_t> : gatherIntegers<int16_t>;
+    case 32:
+      return isUnsigned ? gatherIntegers<uint32_t> : gatherIntegers<int32_t>;
+    case 64:
+      return gatherIntegers<int64_t>;
+    }
+    return nullptr;
+  }
+
   KeyArena &arena;
   StringRef bytes;
   std::vector<int64_t> strides;
-  int64_t width = 0;
-  double (*floats)(const char *) = nullptr;
-  int64_t (*integers)(const char *) = nullptr;
+  Load load = nullptr;
 };
 
 /// Values as doubles or 64-bit integers, row-major.
@@ -176,25 +196,18 @@ public:
   void evaluate(const Key *keys, int64_t n, const Lanes &out) override {
     size_t mark = arena.mark();
     Key offset = offsetOf(keys, strides, n, arena);
+    auto bytesOf = [](const auto &values) {
+      return reinterpret_cast<const char *>(values.data());
+    };
     if (auto *f = std::get_if<0>(&relation.values))
-      gather(f->data(), offset, n, out.f());
+      gatherFloats<double>(bytesOf(*f), offset, n, out);
     else
-      gather(std::get<1>(relation.values).data(), offset, n, out.i());
+      gatherIntegers<int64_t>(bytesOf(std::get<1>(relation.values)), offset, n,
+                              out);
     arena.release(mark);
   }
 
 private:
-  template <typename T>
-  static void gather(const T *from, const Key &offset, int64_t n, T *to) {
-    if (offset.lanes)
-      for (int64_t i = 0; i < n; ++i)
-        to[i] = from[offset.lanes[i]];
-    else if (offset.step == 1)
-      std::copy_n(from + offset.base, n, to);
-    else
-      for (int64_t i = 0; i < n; ++i)
-        to[i] = from[offset.base + offset.step * i];
-  }
   KeyArena &arena;
   Relation relation;
   std::vector<int64_t> strides;

@@ -8,6 +8,7 @@
 #include "Program.h"
 #include "gtest/gtest.h"
 #include <cmath>
+#include <numeric>
 
 using namespace joinery;
 using Floats = std::vector<double>;
@@ -53,6 +54,31 @@ TEST(Interp, RekeySplitsMergesAndPads) {
   ASSERT_TRUE(mlir::succeeded(results)) << program.diagnostics;
   EXPECT_EQ(integers((*results)[0]), (Integers{0, 30, 10, 40, 20, 50}));
   EXPECT_EQ(integers((*results)[1]), (Integers{30, 40, 50, -1, -1}));
+}
+
+// Tests quotients and remainders of keys that fall, and that rise by more than the
+// divisor, along a block.
+TEST(Interp, RekeyDividesAlongABlock) {
+  Program program(R"(
+    func.func @main(%x: !rel.rel<[q: 30, r: 7] x i64>)
+        -> (!rel.rel<[i: 60] x i64>, !rel.rel<[i: 12] x i64>) {
+      %a = rel.rekey %x [q = "(200 - 3 * #i) floordiv 7", r = "(200 - 3 * #i) mod 7"]
+        : !rel.rel<[q: 30, r: 7] x i64> -> !rel.rel<[i: 60] x i64>
+      %b = rel.rekey %x [q = "(16 * #i + 5) floordiv 7", r = "(16 * #i + 5) mod 7"]
+        : !rel.rel<[q: 30, r: 7] x i64> -> !rel.rel<[i: 12] x i64>
+      return %a, %b : !rel.rel<[i: 60] x i64>, !rel.rel<[i: 12] x i64>
+    })");
+  ASSERT_TRUE(program.module) << program.diagnostics;
+  Integers numbers(210), falling, rising;
+  std::iota(numbers.begin(), numbers.end(), 0);
+  for (int64_t i = 0; i < 60; ++i)
+    falling.push_back(200 - 3 * i);
+  for (int64_t i = 0; i < 12; ++i)
+    rising.push_back(16 * i + 5);
+  auto results = program.run({{{"q", "r"}, {30, 7}, numbers}});
+  ASSERT_TRUE(mlir::succeeded(results)) << program.diagnostics;
+  EXPECT_EQ(integers((*results)[0]), falling);
+  EXPECT_EQ(integers((*results)[1]), rising);
 }
 
 TEST(Interp, LookupWrapsNegativeIndices) {
