@@ -14,7 +14,6 @@
 
 namespace joinery {
 class TileOps;
-enum class TileReuse;
 } // namespace joinery
 
 namespace joinery::lowering {
@@ -80,23 +79,12 @@ private:
   /// What waits at `results`, beginning with lane `shift`.
   ResultTile waitingTile(mlir::Value results, mlir::Value shift);
 
-  // On tile registers (TileContraction.cpp).
+  // On tile registers (TileContraction.cpp, TileOperands.cpp).
   struct TileBlock;
+  class TileSweep;
   bool usesTiles() const;
   void emitTileBlock(const ContractionBlock &block, const Slice &slice,
                      mlir::Value results);
-  void emitTileBlock(const ContractionBlock &block, const Slice &slice,
-                     mlir::Value results, int64_t rowTiles);
-  /// One step of k; product i is added to what `start` gives for it.
-  llvm::SmallVector<mlir::Value>
-  emitTileStep(TileOps &ops, const TileBlock &block, mlir::Value step,
-               TileReuse reuse, int64_t depth,
-               llvm::function_ref<mlir::Value(int64_t)> start);
-  /// Steps [from, to) of a slice's products, each followed by `between`.
-  llvm::SmallVector<mlir::Value>
-  emitTileSteps(TileOps &ops, const TileBlock &block, int64_t from, int64_t to,
-                int64_t depth, mlir::ValueRange sums,
-                llvm::function_ref<void(mlir::Value)> between);
   mlir::Value tileAt(mlir::Value number, int64_t k0);
   /// Does k end within a step of tiles?
   bool hasRest() const { return k % (kPairDepth * kTileRows) != 0; }
@@ -168,7 +156,6 @@ private:
   };
   llvm::SmallVector<Beside> beside;
   void findBeside(mlir::Value value);
-  void fetchBeside(mlir::Value row0, mlir::Value count, mlir::Value lane);
   /// Results that wait for tiles, or for terms of k, are tiles: elements from one
   /// to the next, and from one block of 32 rows to the next.
   int64_t tilePitch = 0, tileRowPitch = 0;

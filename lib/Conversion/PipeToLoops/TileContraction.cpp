@@ -9,9 +9,7 @@
 //   for each 32 rows: 2 x 2 tiles of sums stay in registers for all steps of k
 //   (1 x 2 where there are no more than 16 rows)
 // The panel's tiles of the first steps stay in the level-1 cache for all rows;
-// those of later steps and the rows pass it by, for both would not fit. What k
-// leaves over is one more step: rows are packed with zeros after k, and the panel's
-// last pairs are copied to where zeros follow them.
+// those of later steps and the rows pass it by, for both would not fit.
 //
 // A block's sums are stored while the next one's first products run. Where the
 // epilogue looks at single columns, they go to a scratch of 4 KiB, and their
@@ -25,7 +23,6 @@
 
 #include "joinery/CodeGen/TileOps.h"
 #include "lib/Conversion/PipeToLoops/Contraction.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
 using namespace joinery;
@@ -41,115 +38,189 @@ constexpr int64_t kStreams = 8;
 static_assert(kTile % kStreams == 0);
 } // namespace
 
-bool ContractionKernel::usesTiles() const {
-  return packs() && e.target.tiles;
-}
-
-void ContractionKernel::allocateRest() {
-  rest = e.allocateElements(2 * kTile * kTile);
-  e.zeroRows(rest, e.index(2 * kTile), kTile, kTile);
-}
-
-/// Copies the pairs that a slice leaves over of two tiles of columns, which begin
-/// at `columns`.
-void ContractionKernel::copyRest(const Value (&columns)[2],
-                                 const Slice &slice) {
-  Type f32 = e.b.getF32Type();
-  auto lanes = VectorType::get({e.target.lanes}, f32);
-  int64_t whole = slice.depth / (kPairDepth * kTile) * kTile;
-  e.loop(e.index(whole), e.index(lanesOf(slice.depth)), e.index(1), {},
-         [&](Value pair, ValueRange) -> SmallVector<Value> {
-    Value row = e.mul(pair, e.index(width));
-    Value copy = e.mul(e.sub(pair, e.index(whole)), e.index(kTile));
-    for (int64_t tile : {0, 1})
-      for (int64_t lane = 0; lane < kTile; lane += e.target.lanes) {
-        Value from = e.offset(columns[tile], e.add(row, e.index(lane)), f32);
-        Value to = e.offset(
-            rest, e.add(copy, e.index(tile * kTile * kTile + lane)), f32);
-        LLVM::StoreOp::create(
-            e.b, e.loc, LLVM::LoadOp::create(e.b, e.loc, lanes, from, 4), to, 4);
-      }
-    return {};
-  });
-}
-
-/// Tile of columns number `number`, from k0 on.
-Value ContractionKernel::tileAt(Value number, int64_t k0) {
-  Value each = e.index(width / kTile);
-  Value panel = arith::DivUIOp::create(e.b, e.loc, number, each);
-  Value within = e.sub(number, e.mul(panel, each));
-  return e.offset(panelAt(panel, k0), e.mul(within, e.index(kTile)),
-                  e.b.getF32Type());
-}
-
-ContractionBlock
-ContractionKernel::partialRows(const ContractionBlock &block) {
-  ContractionBlock rest = block;
-  Value whole = e.mul(arith::DivUIOp::create(e.b, e.loc, block.count,
-                                             e.index(kBlock)),
-                      e.index(kBlock));
-  rest.row0 = e.add(block.row0, whole);
-  rest.count = e.sub(block.count, whole);
-  return rest;
-}
-
-ContractionKernel::TileRows
-ContractionKernel::rowsInPlace(const ContractionBlock &block,
-                               const Slice &slice) {
-  Type half = e.b.getBF16Type();
-  int64_t run = *plan::product(folds.inner).asConst();
-  SymExpr along(slice.k0 % run);
-  SymExpr start =
-      startOf(rowsOffset, slice.run) + (blocks ? along * blocks.rows : along);
-  Value from = e.offset(a, e.value(start), half);
-  return {e.offset(from, e.mul(block.row0, lda), half),
-          e.mul(lda, e.index(kHalfBytes)),
-          blocks ? e.value(blocks.pitch() * SymExpr(kHalfBytes))
-                 : e.index(kLine)};
-}
-
-/// One block of sums.
+/// Two tiles of columns, and a block of 32 rows that they are multiplied by.
 struct ContractionKernel::TileBlock {
   Value columns[2], rows[2]; // where the first step's tiles are
   Value rowStride, rowStep; // from a row, and from a step, to the next, in bytes
   Value columnStride, columnStep; // in bytes, and in lanes
-  Value fetch[2], fetchRow, fetchRows; // of the next two tiles of columns
-  int64_t rowTiles;
+  Value fetch[2], fetchRow; // of the next two tiles of columns
+  Value lane, toOther; // the first column; from a tile of waiting sums to the other
 };
 
-SmallVector<Value>
-ContractionKernel::emitTileStep(TileOps &ops, const TileBlock &block,
-                                Value step, TileReuse reuse, int64_t depth,
-                                function_ref<Value(int64_t)> start) {
-  Type f32 = e.b.getF32Type();
-  // As many rows of the next tiles as give all of them in the end.
-  Value first = e.add(block.fetchRow, e.mul(step, block.fetchRows));
-  Value last = e.min(e.add(first, block.fetchRows), e.index(lanesOf(depth)));
-  e.loop(first, last, e.index(1), {},
+/// The columns [panel0, panel1) of a block of rows, for one slice of k. Results go
+/// to `results`, the last slice's joined with what `ready` has, or through the
+/// epilogue if that is null.
+class ContractionKernel::TileSweep {
+public:
+  TileSweep(ContractionKernel &kernel, const ContractionBlock &block,
+            const Slice &slice, Value results, int64_t rowTiles);
+  void emit();
+
+private:
+  // Where things are.
+  TileRows rowsFrom(Value row);
+  TileBlock columnsFrom(Value tile);
+  Value waitingAt(Value number, Value tile);
+
+  // Products.
+  SmallVector<Value> emitBlock(const TileBlock &columns, Value tile,
+                               Value number, ValueRange carried);
+  SmallVector<Value> emitStep(const TileBlock &at, Value step, TileReuse reuse,
+                              function_ref<Value(int64_t)> start);
+  SmallVector<Value> emitSteps(const TileBlock &at, int64_t from, int64_t to,
+                               ValueRange sums,
+                               function_ref<void(Value)> between);
+
+  // What runs between them.
+  void store(int64_t i, ValueRange before);
+  void drain(ValueRange before, Value from, Value rows);
+  void fetchColumns(const TileBlock &at, Value step);
+  void fetchWaiting(Value at, Value step);
+  void fetchBeside(Value row0, Value count, Value lane);
+
+  /// Do sums of the slices before wait for these?
+  bool addsToWaiting() const { return slice.k0 && results; }
+
+  ContractionKernel &kernel;
+  KernelEmitter &e;
+  TileOps ops;
+  Type f32;
+  const ContractionBlock &block;
+  const Slice &slice;
+  Value results;
+  int64_t rowTiles, count; // of rows, and of sums: both tiles of columns
+  // Steps of k, of which the last may be one that k does not fill.
+  int64_t whole;
+  bool rests;
+  /// Sums are stored within the first step of the next block, and what else there
+  /// is to do runs between the products of its other steps that stay near, spread
+  /// evenly so that neither waits for the other.
+  int64_t resident, spread;
+  /// Does the epilogue come with the next block, and not with whole rows?
+  bool later;
+  int64_t sumsWidth;
+  Value first, last, all; // tiles of columns: of this block, and the very last one
+  Value blocks, fetchRows;
+  Value rowsAt, packedStride;
+  TileRows inPlace;
+};
+
+ContractionKernel::TileSweep::TileSweep(ContractionKernel &kernel,
+                                        const ContractionBlock &block,
+                                        const Slice &slice, Value results,
+                                        int64_t rowTiles)
+    : kernel(kernel), e(kernel.e), ops(e.b, e.loc), f32(e.b.getF32Type()),
+      block(block), slice(slice), results(results), rowTiles(rowTiles),
+      count(2 * rowTiles), whole(slice.depth / (kPairDepth * kTile)),
+      rests(slice.depth % (kPairDepth * kTile)),
+      resident(std::clamp<int64_t>(whole, 1, kResidentSteps + 1)),
+      spread(std::max<int64_t>(resident - 1, 1)),
+      later(!results || (kernel.ready && !kernel.nextK0(slice))),
+      sumsWidth(later ? kBlock : kTile) {
+  int64_t each = kernel.width / kTile;
+  first = e.mul(block.panel0, e.index(each));
+  // The last panel may have tiles without a column.
+  last = e.min(e.mul(block.panel1, e.index(each)),
+               e.index(llvm::divideCeil(kernel.n, kTile)));
+  all = e.index(kernel.grid.panels * each - 1);
+  blocks = e.ceilDiv(block.count, kBlock);
+  fetchRows = e.ceilDiv(e.index(kTile), blocks);
+  rowsAt = e.offset(kernel.packed, e.index(kernel.lanesOf(slice.k0)), f32);
+  packedStride = e.index(4 * kernel.packedLda);
+  if (kernel.readsInPlace())
+    inPlace = kernel.rowsInPlace(block, slice);
+}
+
+/// Where the rows of a block begin.
+ContractionKernel::TileRows ContractionKernel::TileSweep::rowsFrom(Value row) {
+  Type byte = e.b.getI8Type();
+  if (!inPlace.at)
+    return {e.offset(rowsAt, e.mul(row, packedStride), byte), packedStride,
+            e.index(kLine)};
+  Value full = e.compare(arith::CmpIPredicate::sle,
+                         e.add(row, e.index(kBlock)), block.count);
+  return {e.select(full, e.offset(inPlace.at, e.mul(row, inPlace.stride), byte),
+                   rowsAt),
+          e.select(full, inPlace.stride, packedStride),
+          e.select(full, inPlace.step, e.index(kLine))};
+}
+
+/// Two tiles of columns, from number `tile` on. Where a single one is left over,
+/// both are the same.
+ContractionKernel::TileBlock
+ContractionKernel::TileSweep::columnsFrom(Value tile) {
+  Value other = e.add(tile, e.index(1));
+  Value single = e.compare(arith::CmpIPredicate::sge, other, last);
+  TileBlock at;
+  at.toOther = e.select(single, e.index(0), e.index(kernel.tilePitch));
+  at.columns[0] = kernel.tileAt(tile, slice.k0);
+  at.columns[1] = kernel.tileAt(e.select(single, tile, other), slice.k0);
+  at.columnStride = e.index(4 * kernel.width);
+  at.columnStep = e.index(kTile * kernel.width);
+  if (rests)
+    kernel.copyRest(at.columns, slice);
+  // The tiles after a slice's last ones are the first of the next slice. The
+  // very last take their own: any valid address will do.
+  Value after = e.compare(arith::CmpIPredicate::sge, e.add(tile, e.index(2)),
+                          last);
+  for (int i : {0, 1}) {
+    Value next = e.min(e.add(tile, e.index(2 + i)), all);
+    Value nextSlice = e.min(e.add(first, e.index(i)), all);
+    at.fetch[i] = kernel.tileAt(next, slice.k0);
+    if (kernel.slices.size() > 1)
+      at.fetch[i] = e.select(
+          after, kernel.tileAt(nextSlice, kernel.nextK0(slice)), at.fetch[i]);
+  }
+  at.lane = e.mul(tile, e.index(kTile));
+  return at;
+}
+
+/// Sums that wait, of a block of rows and a tile of columns.
+Value ContractionKernel::TileSweep::waitingAt(Value number, Value tile) {
+  return e.offset(results,
+                  e.add(e.mul(number, e.index(kernel.tileRowPitch)),
+                        e.mul(tile, e.index(kernel.tilePitch))),
+                  f32);
+}
+
+/// As many rows of the next tiles of columns as give all of them in the end.
+void ContractionKernel::TileSweep::fetchColumns(const TileBlock &at,
+                                                Value step) {
+  int64_t lanes = kernel.lanesOf(slice.depth);
+  Value from = e.add(at.fetchRow, e.mul(step, fetchRows));
+  Value to = e.min(e.add(from, fetchRows), e.index(lanes));
+  e.loop(from, to, e.index(1), {},
          [&](Value number, ValueRange) -> SmallVector<Value> {
            Value streams = e.index(kStreams);
            Value stream = arith::RemUIOp::create(e.b, e.loc, number, streams);
            Value within = arith::DivUIOp::create(e.b, e.loc, number, streams);
            Value row = e.add(
-               e.mul(stream, e.index(llvm::divideCeil(lanesOf(depth), kStreams))),
-               within);
-           for (Value tile : block.fetch)
-             e.prefetch(e.offset(tile, e.mul(row, e.index(width)), f32), 2);
+               e.mul(stream, e.index(llvm::divideCeil(lanes, kStreams))), within);
+           for (Value tile : at.fetch)
+             e.prefetch(e.offset(tile, e.mul(row, e.index(kernel.width)), f32),
+                        2);
            return {};
          });
-  Value along = e.mul(step, block.rowStep);
-  Value down = e.mul(step, block.columnStep);
+}
+
+/// One step of k; product i is added to what `start` gives for it.
+SmallVector<Value>
+ContractionKernel::TileSweep::emitStep(const TileBlock &at, Value step,
+                                       TileReuse reuse,
+                                       function_ref<Value(int64_t)> start) {
+  fetchColumns(at, step);
+  Value along = e.mul(step, at.rowStep);
+  Value down = e.mul(step, at.columnStep);
   auto rowTile = [&](int64_t i) {
-    return ops.load(e.offset(block.rows[i], along, e.b.getI8Type()),
-                    block.rowStride, TileReuse::Once);
+    return ops.load(e.offset(at.rows[i], along, e.b.getI8Type()), at.rowStride,
+                    TileReuse::Once);
   };
   auto columnTile = [&](int64_t i) {
-    return ops.load(e.offset(block.columns[i], down, f32), block.columnStride,
-                    reuse);
+    return ops.load(e.offset(at.columns[i], down, f32), at.columnStride, reuse);
   };
   Value a = rowTile(0), columns[] = {columnTile(0), columnTile(1)};
   SmallVector<Value> sums;
-  for (int64_t i = 0; i < block.rowTiles; ++i) {
+  for (int64_t i = 0; i < rowTiles; ++i) {
     if (i > 0)
       a = rowTile(i);
     for (Value column : columns)
@@ -158,33 +229,82 @@ ContractionKernel::emitTileStep(TileOps &ops, const TileBlock &block,
   return sums;
 }
 
-SmallVector<Value> ContractionKernel::emitTileSteps(
-    TileOps &ops, const TileBlock &block, int64_t from, int64_t to,
-    int64_t depth, ValueRange sums, function_ref<void(Value)> between) {
+/// Steps [from, to) of a slice's products, each followed by `between`.
+SmallVector<Value> ContractionKernel::TileSweep::emitSteps(
+    const TileBlock &at, int64_t from, int64_t to, ValueRange sums,
+    function_ref<void(Value)> between) {
   if (from >= to)
     return sums;
   TileReuse reuse = from < kResidentSteps ? TileReuse::Often : TileReuse::Once;
   return e.loop(e.index(from), e.index(to), e.index(1), sums,
                 [&](Value step, ValueRange sums) -> SmallVector<Value> {
-                  SmallVector<Value> next =
-                      emitTileStep(ops, block, step, reuse, depth,
-                                   [&](int64_t i) { return sums[i]; });
+                  SmallVector<Value> next = emitStep(
+                      at, step, reuse, [&](int64_t i) { return sums[i]; });
                   if (between)
                     between(e.sub(step, e.index(from)));
                   return next;
                 });
 }
 
+/// Stores sum `i` of the block before.
+void ContractionKernel::TileSweep::store(int64_t i, ValueRange before) {
+  Value at = later ? e.offset(kernel.pending, e.index(i % 2 * kTile), f32)
+                   : before[count + i % 2];
+  ops.storeSums(before[i],
+                e.offset(at, e.index(i / 2 * kTile * sumsWidth), f32),
+                e.index(4 * sumsWidth));
+}
+
+/// The epilogue of some rows of the block before.
+void ContractionKernel::TileSweep::drain(ValueRange before, Value from,
+                                         Value rows) {
+  before = before.drop_front(count);
+  Value left = e.min(rows, e.sub(before[2], from));
+  Value most = e.min(e.mul(last, e.index(kTile)), e.index(kernel.n));
+  TileLanes lanes = {before[1], e.min(e.add(before[1], e.index(kBlock)), most)};
+  if (kernel.n % kTile == 0) {
+    // Where a single tile is left over, the other's sums are the same.
+    Value second = e.min(e.add(before[1], e.index(kTile)),
+                         e.sub(most, e.index(kTile)));
+    for (Value tile : {before[1], second})
+      for (int64_t lane = 0; lane < kTile; lane += e.target.lanes)
+        lanes.vectors.push_back(e.add(tile, e.index(lane)));
+  }
+  Value sums = e.offset(kernel.pending, e.mul(from, e.index(kBlock)), f32);
+  ResultTile tile = {kernel.form.aggregate.getResult(), sums, kBlock, before[1],
+                     kernel.rows, kernel.ns};
+  Value row = e.add(before[0], from), row0 = e.add(block.row0, row);
+  if (results)
+    emitTileInto(e, tile, kernel.waitingTile(results, e.index(0)), row, row0,
+                 left, lanes);
+  else
+    emitTile(e, tile, {}, row0, left, lanes);
+}
+
+/// Brings the lines near that begin at `at`, some in each step.
+void ContractionKernel::TileSweep::fetchWaiting(Value at, Value step) {
+  int64_t lines = llvm::divideCeil(count * kTile, spread);
+  Value from = e.mul(step, e.index(lines));
+  for (int64_t i = 0; i < lines; ++i) {
+    Value line = e.add(from, e.index(i));
+    Value other = arith::DivUIOp::create(e.b, e.loc, line, e.index(2 * kTile));
+    Value gaps = e.mul(other, e.index(kernel.tilePitch - 2 * kTile * kTile));
+    e.prefetch(e.offset(at, e.add(e.mul(line, e.index(kTile)), gaps), f32), 1);
+  }
+}
+
 /// Brings near what the epilogue of two tiles of columns will read of some rows.
-void ContractionKernel::fetchBeside(Value row0, Value count, Value lane) {
-  if (beside.empty())
+void ContractionKernel::TileSweep::fetchBeside(Value row0, Value count,
+                                               Value lane) {
+  if (kernel.beside.empty())
     return;
   e.loop(e.index(0), count, e.index(1), {},
          [&](Value r, ValueRange) -> SmallVector<Value> {
            Keys keys;
-           e.splitRow(e.atom(e.add(row0, r), grid.rows), rows, keys);
-           e.splitRow(e.atom(lane, plan::product(ns)), ns, keys);
-           for (const Beside &one : beside) {
+           e.splitRow(e.atom(e.add(row0, r), kernel.grid.rows), kernel.rows,
+                      keys);
+           e.splitRow(e.atom(lane, plan::product(kernel.ns)), kernel.ns, keys);
+           for (const Beside &one : kernel.beside) {
              Type element =
                  cast<rel::RelType>(one.buffer.getType()).getElementType();
              Value at = e.offset(e.bufferOf(one.buffer),
@@ -196,63 +316,73 @@ void ContractionKernel::fetchBeside(Value row0, Value count, Value lane) {
          });
 }
 
-void ContractionKernel::emitTileBlock(const ContractionBlock &block,
-                                      const Slice &slice, Value results) {
-  Value few = e.compare(arith::CmpIPredicate::sle, block.count, e.index(kTile));
-  Value many = e.compare(arith::CmpIPredicate::sgt, block.count, e.index(kTile));
-  e.when(few, [&] { emitTileBlock(block, slice, results, /*rowTiles=*/1); });
-  e.when(many, [&] { emitTileBlock(block, slice, results, /*rowTiles=*/2); });
+/// Block `number` of rows. `carried` are the sums of the block before, then what
+/// tells where they go; so is the result.
+SmallVector<Value>
+ContractionKernel::TileSweep::emitBlock(const TileBlock &columns, Value tile,
+                                        Value number, ValueRange carried) {
+  int64_t drainRows = llvm::divideCeil(kBlock, spread);
+  Value row = e.mul(number, e.index(kBlock));
+  TileBlock here = columns;
+  TileRows from = rowsFrom(row);
+  here.rowStride = from.stride;
+  here.rowStep = from.step;
+  here.rows[0] = from.at;
+  here.rows[1] = e.offset(from.at, e.mul(from.stride, e.index(kTile)),
+                          e.b.getI8Type());
+  here.fetchRow = e.mul(number, e.mul(e.index(whole + rests), fetchRows));
+  // Where sums of earlier slices are, and those that are read next.
+  Value waiting[2], next;
+  if (results) {
+    waiting[0] = waitingAt(number, tile);
+    waiting[1] = e.offset(waiting[0], columns.toOther, f32);
+    Value down = e.add(number, e.index(1));
+    Value ends = e.compare(arith::CmpIPredicate::sge, down, blocks);
+    next = e.select(ends, waitingAt(e.index(0), e.add(tile, e.index(2))),
+                    waitingAt(down, tile));
+  }
+  auto start = [&](int64_t i) {
+    store(i, carried);
+    if (!addsToWaiting())
+      return ops.zeroSums();
+    Value at = e.offset(waiting[i % 2], e.index(i / 2 * kTile * kTile), f32);
+    return ops.load(at, e.index(4 * kTile), TileReuse::Often);
+  };
+  auto between = [&](Value step) {
+    if (addsToWaiting())
+      fetchWaiting(next, step);
+    if (!later)
+      return;
+    Value from = e.mul(step, e.index(drainRows));
+    drain(carried, from, e.index(drainRows));
+    fetchBeside(e.add(block.row0, e.add(row, from)), e.index(drainRows),
+                columns.lane);
+  };
+  TileBlock rest = here;
+  if (rests) {
+    rest.columnStride = e.index(kLine);
+    rest.columnStep = e.index(0);
+    for (int64_t i : {0, 1})
+      rest.columns[i] = e.offset(kernel.rest, e.index(i * kTile * kTile), f32);
+  }
+  SmallVector<Value> sums =
+      emitStep(whole ? here : rest, e.index(0), TileReuse::Often, start);
+  sums = emitSteps(here, 1, resident, sums, between);
+  if (later && resident == 1)
+    drain(carried, e.index(0), e.index(kBlock));
+  sums = emitSteps(here, resident, whole, sums, {});
+  if (rests && whole)
+    sums = emitStep(rest, e.index(whole), TileReuse::Often,
+                    [&](int64_t i) { return sums[i]; });
+  if (later)
+    sums.append({row, columns.lane,
+                 e.min(e.sub(block.count, row), e.index(kBlock))});
+  else
+    sums.append({waiting[0], waiting[1]});
+  return sums;
 }
 
-/// The columns [panel0, panel1) of the block for one slice of k. Results go to
-/// `results`, the last slice's joined with what `ready` has, or through the epilogue
-/// if that is null.
-void ContractionKernel::emitTileBlock(const ContractionBlock &block,
-                                      const Slice &slice, Value results,
-                                      int64_t rowTiles) {
-  OpBuilder &b = e.b;
-  Location loc = e.loc;
-  Type f32 = b.getF32Type();
-  int64_t whole = slice.depth / (kPairDepth * kTile);
-  bool rests = slice.depth % (kPairDepth * kTile);
-  int64_t steps = whole + rests;
-  int64_t each = width / kTile;
-  TileOps ops(b, loc);
-  Value first = e.mul(block.panel0, e.index(each));
-  // The last panel may have tiles without a column.
-  Value last = e.min(e.mul(block.panel1, e.index(each)),
-                     e.index(llvm::divideCeil(n, kTile)));
-  Value all = e.index(grid.panels * each - 1);
-  Value blocks = e.ceilDiv(block.count, kBlock);
-  Value fetchRows = e.ceilDiv(e.index(kTile), blocks);
-  Value rowsAt = e.offset(packed, e.index(lanesOf(slice.k0)), f32);
-  Value packedStride = e.index(4 * packedLda);
-  TileRows inPlace;
-  if (readsInPlace())
-    inPlace = rowsInPlace(block, slice);
-  // The first row of a block, and the distance of two in bytes.
-  auto rowsOf = [&](Value row) -> TileRows {
-    Type byte = b.getI8Type();
-    if (!inPlace.at)
-      return {e.offset(rowsAt, e.mul(row, packedStride), byte), packedStride,
-              e.index(kLine)};
-    Value full = e.compare(arith::CmpIPredicate::sle,
-                           e.add(row, e.index(kBlock)), block.count);
-    return {e.select(full,
-                     e.offset(inPlace.at, e.mul(row, inPlace.stride), byte),
-                     rowsAt),
-            e.select(full, inPlace.stride, packedStride),
-            e.select(full, inPlace.step, e.index(kLine))};
-  };
-
-  // Sums are stored within the first step of the next block, and what else there
-  // is to do runs between the products of its other steps that stay near, spread
-  // evenly so that neither waits for the other.
-  int64_t resident = std::clamp<int64_t>(whole, 1, kResidentSteps + 1);
-  int64_t spread = std::max<int64_t>(resident - 1, 1);
-  int64_t drainRows = llvm::divideCeil(kBlock, spread);
-  bool later = !results || (ready && !nextK0(slice));
-  int64_t sumsWidth = later ? kBlock : kTile, count = 2 * rowTiles;
+void ContractionKernel::TileSweep::emit() {
   // Of the block before: its sums, then its first row, its first column and how
   // many rows it has, or where its two tiles of columns go. Before the first there
   // is none, and what it stores nobody reads.
@@ -260,153 +390,26 @@ void ContractionKernel::emitTileBlock(const ContractionBlock &block,
   if (later)
     carried.append(3, e.index(0));
   else
-    carried.append(2, pending);
-  auto store = [&](int64_t i, ValueRange before) {
-    Value at = later ? e.offset(pending, e.index(i % 2 * kTile), f32)
-                     : before[count + i % 2];
-    ops.storeSums(before[i],
-                  e.offset(at, e.index(i / 2 * kTile * sumsWidth), f32),
-                  e.index(4 * sumsWidth));
-  };
-  auto drain = [&](ValueRange before, Value from, Value rows) {
-    before = before.drop_front(count);
-    Value left = e.min(rows, e.sub(before[2], from));
-    Value most = e.min(e.mul(last, e.index(kTile)), e.index(n));
-    TileLanes lanes = {before[1],
-                       e.min(e.add(before[1], e.index(kBlock)), most)};
-    if (n % kTile == 0) {
-      // Where a single tile is left over, the other's sums are the same.
-      Value second = e.min(e.add(before[1], e.index(kTile)),
-                           e.sub(most, e.index(kTile)));
-      for (Value tile : {before[1], second})
-        for (int64_t lane = 0; lane < kTile; lane += e.target.lanes)
-          lanes.vectors.push_back(e.add(tile, e.index(lane)));
-    }
-    Value sums = e.offset(pending, e.mul(from, e.index(kBlock)), f32);
-    ResultTile tile = {form.aggregate.getResult(), sums, kBlock, before[1],
-                       this->rows, ns};
-    Value row = e.add(before[0], from), row0 = e.add(block.row0, row);
-    if (results)
-      emitTileInto(e, tile, waitingTile(results, e.index(0)), row, row0, left,
-                   lanes);
-    else
-      emitTile(e, tile, {}, row0, left, lanes);
-  };
-
-  // Sums that wait, of a block of rows and a tile of columns.
-  auto waitingAt = [&](Value number, Value tile) {
-    return e.offset(results,
-                    e.add(e.mul(number, e.index(tileRowPitch)),
-                          e.mul(tile, e.index(tilePitch))),
-                    f32);
-  };
-  // Brings the lines near that begin at `at`, some in each step.
-  int64_t waitingLines = llvm::divideCeil(count * kTile, spread);
-  auto fetchWaiting = [&](Value at, Value step) {
-    Value from = e.mul(step, e.index(waitingLines));
-    for (int64_t i = 0; i < waitingLines; ++i) {
-      Value line = e.add(from, e.index(i));
-      Value other = arith::DivUIOp::create(b, loc, line, e.index(2 * kTile));
-      Value gaps = e.mul(other, e.index(tilePitch - 2 * kTile * kTile));
-      e.prefetch(e.offset(at, e.add(e.mul(line, e.index(kTile)), gaps), f32), 1);
-    }
-  };
-
+    carried.append(2, kernel.pending);
   carried = e.loop(
       first, last, e.index(2), carried,
       [&](Value tile, ValueRange carried) -> SmallVector<Value> {
-    Value other = e.add(tile, e.index(1));
-    // Where a single tile is left over, both are the same.
-    Value single = e.compare(arith::CmpIPredicate::sge, other, last);
-    Value toOther = e.select(single, e.index(0), e.index(tilePitch));
-    TileBlock sizes;
-    sizes.rowTiles = rowTiles;
-    sizes.columns[0] = tileAt(tile, slice.k0);
-    sizes.columns[1] = tileAt(e.select(single, tile, other), slice.k0);
-    sizes.columnStride = e.index(4 * width);
-    sizes.columnStep = e.index(kTile * width);
-    if (rests)
-      copyRest(sizes.columns, slice);
-    // The tiles after a slice's last ones are the first of the next slice. The
-    // very last take their own: any valid address will do.
-    Value after = e.compare(arith::CmpIPredicate::sge, e.add(tile, e.index(2)),
-                            last);
-    for (int i : {0, 1}) {
-      Value next = e.min(e.add(tile, e.index(2 + i)), all);
-      Value nextSlice = e.min(e.add(first, e.index(i)), all);
-      sizes.fetch[i] = tileAt(next, slice.k0);
-      if (slices.size() > 1)
-        sizes.fetch[i] =
-            e.select(after, tileAt(nextSlice, nextK0(slice)), sizes.fetch[i]);
-    }
-    sizes.fetchRows = fetchRows;
-    Value lane = e.mul(tile, e.index(kTile));
-    return e.loop(
-        e.index(0), blocks, e.index(1), carried,
-        [&](Value number, ValueRange carried) -> SmallVector<Value> {
-      Value row = e.mul(number, e.index(kBlock));
-      TileBlock here = sizes;
-      TileRows from = rowsOf(row);
-      here.rowStride = from.stride;
-      here.rowStep = from.step;
-      here.rows[0] = from.at;
-      here.rows[1] = e.offset(from.at, e.mul(from.stride, e.index(kTile)),
-                              b.getI8Type());
-      here.fetchRow = e.mul(number, e.mul(e.index(steps), fetchRows));
-      // Where sums of earlier slices are, and those that are read next.
-      Value waiting[2], next;
-      if (results) {
-        waiting[0] = waitingAt(number, tile);
-        waiting[1] = e.offset(waiting[0], toOther, f32);
-        Value down = e.add(number, e.index(1));
-        Value ends = e.compare(arith::CmpIPredicate::sge, down, blocks);
-        next = e.select(ends, waitingAt(e.index(0), e.add(tile, e.index(2))),
-                        waitingAt(down, tile));
-      }
-      auto start = [&](int64_t i) {
-        store(i, carried);
-        if (!slice.k0 || !results)
-          return ops.zeroSums();
-        Value at = e.offset(waiting[i % 2], e.index(i / 2 * kTile * kTile), f32);
-        return ops.load(at, e.index(4 * kTile), TileReuse::Often);
-      };
-      auto between = [&](Value step) {
-        if (slice.k0 && results)
-          fetchWaiting(next, step);
-        if (!later)
-          return;
-        Value from = e.mul(step, e.index(drainRows));
-        drain(carried, from, e.index(drainRows));
-        fetchBeside(e.add(block.row0, e.add(row, from)), e.index(drainRows),
-                    lane);
-      };
-      TileBlock last = here;
-      if (rests) {
-        last.columnStride = e.index(kLine);
-        last.columnStep = e.index(0);
-        for (int64_t i : {0, 1})
-          last.columns[i] = e.offset(rest, e.index(i * kTile * kTile), f32);
-      }
-      SmallVector<Value> sums =
-          emitTileStep(ops, whole ? here : last, e.index(0), TileReuse::Often,
-                       slice.depth, start);
-      sums = emitTileSteps(ops, here, 1, resident, slice.depth, sums, between);
-      if (later && resident == 1)
-        drain(carried, e.index(0), e.index(kBlock));
-      sums = emitTileSteps(ops, here, resident, whole, slice.depth, sums, {});
-      if (rests && whole)
-        sums = emitTileStep(ops, last, e.index(whole), TileReuse::Often,
-                            slice.depth, [&](int64_t i) { return sums[i]; });
-      if (later)
-        sums.append({row, lane,
-                     e.min(e.sub(block.count, row), e.index(kBlock))});
-      else
-        sums.append({waiting[0], waiting[1]});
-      return sums;
-    });
-  });
+        TileBlock columns = columnsFrom(tile);
+        return e.loop(e.index(0), blocks, e.index(1), carried,
+                      [&](Value number, ValueRange carried) {
+                        return emitBlock(columns, tile, number, carried);
+                      });
+      });
   for (int64_t i = 0; i < count; ++i)
     store(i, carried);
   if (later)
     drain(carried, e.index(0), e.index(kBlock));
+}
+
+void ContractionKernel::emitTileBlock(const ContractionBlock &block,
+                                      const Slice &slice, Value results) {
+  Value few = e.compare(arith::CmpIPredicate::sle, block.count, e.index(kTile));
+  Value many = e.compare(arith::CmpIPredicate::sgt, block.count, e.index(kTile));
+  e.when(few, [&] { TileSweep(*this, block, slice, results, 1).emit(); });
+  e.when(many, [&] { TileSweep(*this, block, slice, results, 2).emit(); });
 }
