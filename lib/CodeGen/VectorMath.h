@@ -21,6 +21,8 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 
+#include <limits>
+
 namespace joinery {
 
 class VectorMath {
@@ -66,6 +68,10 @@ public:
   Value rsqrt(Value x);
 
 private:
+  static constexpr double kLn2 = 0.69314718055994530942;
+  static constexpr double kLog2E = 1.4426950408889634074;
+  static constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
   Value constant(double value);
   Value bitsConstant(uint64_t value);
   Value fma(Value x, Value y, Value z);

@@ -105,6 +105,16 @@ mlir::FailureOr<Tensor> reshapeTo(Importer &importer, const Tensor &tensor,
 /// Keys start + step * i, i < extent, of dimension `dim`.
 Tensor sliceOf(Importer &importer, const Tensor &tensor, unsigned dim,
                const SymExpr &start, int64_t step, const SymExpr &extent);
+/// Dimension `dim` of a tensor is read at `index`.
+struct DimIndex {
+  unsigned dim;
+  Tensor index;
+};
+/// Reads `data` at the given indices, whose columns must differ from all other
+/// columns of the data except where both are to be joined. `dims` are the
+/// result's dimensions. (IndexingReads.cpp)
+mlir::FailureOr<Tensor> readAt(Importer &importer, Tensor data,
+                               llvm::ArrayRef<DimIndex> indices, Dims dims);
 /// The tensor broadcast to `extents` in the way of Expand.
 mlir::FailureOr<Tensor> expandTo(Importer &importer, const Tensor &tensor,
                                  llvm::ArrayRef<SymExpr> extents);
@@ -136,6 +146,7 @@ mlir::LogicalResult createResults(Importer &importer,
 /// Erases operations and tables that no result needs.
 void eraseDead(Importer &importer);
 
+llvm::ArrayRef<OpEntry> sliceOps();        // LayoutSlices.cpp
 llvm::ArrayRef<OpEntry> layoutBorderOps(); // LayoutBorders.cpp
 llvm::ArrayRef<OpEntry> resizeOps();       // Resize.cpp
 llvm::ArrayRef<OpEntry> scatterOps();      // IndexingScatter.cpp
