@@ -23,7 +23,6 @@ static std::vector<Isa> makeIsas() {
               .nr = 16,
               .rowUnit = 2,
               .unroll = 4,
-              .kc = 768,
               .decodeRows = 24,
               .cpu = "x86-64-v3",
               .features = "",
@@ -36,7 +35,6 @@ static std::vector<Isa> makeIsas() {
                 .nr = 48,
                 .rowUnit = 8,
                 .unroll = 4,
-                .kc = 768,
                 .decodeRows = 0,
                 .cpu = "x86-64-v4",
                 .features = "",
@@ -45,7 +43,6 @@ static std::vector<Isa> makeIsas() {
   Isa pairs = avx512;
   pairs.name = "avx512_bf16";
   pairs.features = "+avx512bf16";
-  pairs.kc = 2 * avx512.kc; // the same bytes
   pairs.dotBF16 = pairs.roundsBF16 = true;
   pairs.base = avx512.name;
   Isa tiles = pairs;

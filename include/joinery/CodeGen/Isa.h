@@ -53,9 +53,6 @@ struct Isa {
   int64_t rowUnit;
   /// Contraction steps unrolled in the innermost loop.
   int64_t unroll;
-  /// Longest contraction (K) to run in one call, so that a panel and the rows
-  /// of A stay in the level-2 cache; callers accumulate over slices of it.
-  int64_t kc;
   /// From so many rows on, a panel of bf16 is decoded once for all of them and
   /// not in their products, for its shifts share pipes with those; 0: never.
   int64_t decodeRows;
