@@ -10,6 +10,17 @@ endif()
 set(CMAKE_INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)
 
+if(JOINERY_SANITIZE)
+  include(CheckCXXSourceCompiles)
+  set(CMAKE_REQUIRED_FLAGS -fsanitize=address,undefined)
+  check_cxx_source_compiles("int main() { return 0; }" JOINERY_HAS_SANITIZERS)
+  unset(CMAKE_REQUIRED_FLAGS)
+  if(NOT JOINERY_HAS_SANITIZERS)
+    message(FATAL_ERROR "JOINERY_SANITIZE: the compiler's sanitizers can't be "
+      "linked. With Debian's clang-22, install libclang-rt-22-dev.")
+  endif()
+endif()
+
 # joinery_target_options(TARGET): what every target of ours is compiled with.
 function(joinery_target_options target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-unused-parameter)
