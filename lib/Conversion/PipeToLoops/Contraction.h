@@ -80,7 +80,6 @@ private:
   ResultTile waitingTile(mlir::Value results, mlir::Value shift);
 
   // On tile registers (TileContraction.cpp, TileOperands.cpp).
-  struct TileBlock;
   class TileSweep;
   bool usesTiles() const;
   void emitTileBlock(const ContractionBlock &block, const Slice &slice,

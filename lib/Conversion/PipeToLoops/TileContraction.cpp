@@ -38,15 +38,6 @@ constexpr int64_t kStreams = 8;
 static_assert(kTile % kStreams == 0);
 } // namespace
 
-/// Two tiles of columns, and a block of 32 rows that they are multiplied by.
-struct ContractionKernel::TileBlock {
-  Value columns[2], rows[2]; // where the first step's tiles are
-  Value rowStride, rowStep; // from a row, and from a step, to the next, in bytes
-  Value columnStride, columnStep; // in bytes, and in lanes
-  Value fetch[2], fetchRow; // of the next two tiles of columns
-  Value lane, toOther; // the first column; from a tile of waiting sums to the other
-};
-
 /// The columns [panel0, panel1) of a block of rows, for one slice of k. Results go
 /// to `results`, the last slice's joined with what `ready` has, or through the
 /// epilogue if that is null.
@@ -57,6 +48,15 @@ public:
   void emit();
 
 private:
+  /// Two tiles of columns, and a block of 32 rows that they are multiplied by.
+  struct TileBlock {
+    Value columns[2], rows[2]; // where the first step's tiles are
+    Value rowStride, rowStep; // from a row, and from a step, to the next, in bytes
+    Value columnStride, columnStep; // in bytes, and in lanes
+    Value fetch[2], fetchRow; // of the next two tiles of columns
+    Value lane, toOther; // the first column; from waiting sums to the other tile's
+  };
+
   // Where things are.
   TileRows rowsFrom(Value row);
   TileBlock columnsFrom(Value tile);
@@ -147,7 +147,7 @@ ContractionKernel::TileRows ContractionKernel::TileSweep::rowsFrom(Value row) {
 
 /// Two tiles of columns, from number `tile` on. Where a single one is left over,
 /// both are the same.
-ContractionKernel::TileBlock
+ContractionKernel::TileSweep::TileBlock
 ContractionKernel::TileSweep::columnsFrom(Value tile) {
   Value other = e.add(tile, e.index(1));
   Value single = e.compare(arith::CmpIPredicate::sge, other, last);

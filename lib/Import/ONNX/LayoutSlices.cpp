@@ -82,9 +82,7 @@ static FailureOr<SymExpr> sliceBound(Importer &importer, const SymExpr &bound,
       return failure();
     if (importer.isNonNegative(extent - bound))
       return bound;
-    if (isEnd)
-      return importer.simplify(SymExpr::min(bound, extent));
-    if (extent.isConst())
+    if (isEnd || extent.isConst())
       return importer.simplify(SymExpr::min(bound, extent));
     if (failed(importer.requireAtMost(bound, extent, "the start of the slice")))
       return failure();
@@ -172,17 +170,15 @@ static LogicalResult importSlice(Importer &importer) {
       auto from = (*starts)[i].asConst(), to = (*ends)[i].asConst();
       if (!from || !to)
         return importer.refuse("a backward slice has computed bounds");
-      auto last = sliceBound(importer, *from >= 0 ? *from + (*from < farAway)
-                                      : *from < -1 ? SymExpr(*from + 1)
-                                                   : SymExpr(INT64_MAX),
-                             extent, true);
+      auto endAfter = [&](int64_t key) {
+        return sliceBound(importer,
+                          key == -1 ? INT64_MAX : key + (key < farAway), extent,
+                          /*isEnd=*/true);
+      };
+      auto last = endAfter(*from);
       SymExpr stop(0); // one after the last key read, counted from the front
       if (*to > -farAway) {
-        auto bound = sliceBound(importer,
-                                *to >= 0 ? SymExpr(*to + 1)
-                                : *to < -1 ? SymExpr(*to + 1)
-                                           : SymExpr(INT64_MAX),
-                                extent, true);
+        auto bound = endAfter(*to);
         if (failed(bound))
           return failure();
         stop = *bound;
